@@ -1,0 +1,1 @@
+"""From files to examples: builders, readers and tokenizers. Never imports JAX."""

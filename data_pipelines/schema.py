@@ -1,0 +1,67 @@
+"""The records: what a dataset hands out. Plain numpy; times are in seconds."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+"""Written into every dataset; a reader refuses any other."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Subtitle:
+    """One line of dialogue; `start` and `end` in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """One item of a corpus, without its frame features.
+
+    `num_frames` feature vectors, one every `interval` seconds. `subtitles` holds one
+    ordered tuple per language code; a language without subtitles is an empty tuple.
+    """
+
+    video_id: str
+    duration: float
+    interval: float
+    num_frames: int
+    subtitles: Mapping[str, tuple[Subtitle, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """A text somebody searches with, in one or more languages.
+
+    `video_id` and `moments` (pairs of seconds; more than one when several people
+    annotated it) are None and empty where the ground truth is not published. `kind`
+    is the query type: "v" vision, "t" subtitles, "vt" both, "" unknown.
+    """
+
+    query_id: str
+    texts: Mapping[str, str]
+    video_id: str | None = None
+    moments: tuple[tuple[float, float], ...] = ()
+    kind: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Corpus:
+    """One opened split: videos, their features and the queries about them."""
+
+    name: str
+    split: str
+    languages: tuple[str, ...]
+    videos: Sequence[Video]
+    queries: Sequence[Query]
+    features: Sequence[np.ndarray]
+    """features[i] is a float array [num_frames, width] for videos[i], read lazily."""
+    feature_width: int
+    fingerprint: Mapping[str, str | int]
+    """What identifies these bytes: name, split, version, counts, digest."""
+    parallel: Sequence[Mapping[str, str]] = ()
+    """Texts that translate one another and belong to no video (language -> text)."""
