@@ -1,0 +1,34 @@
+"""Every test runs on eight pretend devices, with every array shape checked."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Unoptimised code compiles faster, and tests compile far more than they run.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=8",
+        "--xla_backend_optimization_level=0",
+    ]
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jaxtyping
+
+# The annotations in these packages are enforced while testing, and are free otherwise.
+jaxtyping.install_import_hook(
+    ["hero_jax.losses", "hero_jax.model", "hero_jax.retrieval", "hero_jax.tasks"],
+    "beartype.beartype",
+)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The shared data and golden files, where a checkout has them beside it."""
+    checkout = Path(__file__).resolve().parents[1]
+    path = Path(os.environ.get("HERO_SHARED", checkout.parent / "shared"))
+    if not path.is_dir():
+        pytest.skip(f"no shared data at {path}; set HERO_SHARED")
+    return path
