@@ -24,31 +24,44 @@ class Task(abc.ABC):
 
     batch_size: int = 32
     """Examples (videos, unless the task says otherwise) in a batch."""
-    weight: float = 1.0
-    """How often the trainer draws this task, relative to the others."""
+    weight: int = 1
+    """How often the trainer draws this task, relative to the others (C.1)."""
 
     @abc.abstractmethod
     def examples(self, split: str) -> Sequence[Any]:
         """Random access to examples, as `data_pipelines` hands them out."""
 
     @abc.abstractmethod
+    def expected_cost(self, example: Any) -> float:
+        """About how many packed slots the example will need, before any draw."""
+
+    @abc.abstractmethod
     def prepare(self, example: Any, rng: np.random.Generator) -> Any:
         """One example with everything random decided: crops, masks, samples."""
 
     @abc.abstractmethod
-    def sizes(self, prepared: Any) -> tuple[int, ...]:
-        """Slots that each packed part (rows of segments, rows of queries) needs."""
+    def cost(self, prepared: Any) -> int:
+        """How many packed slots the prepared example needs; batches balance this."""
 
     @abc.abstractmethod
     def collate(
         self,
-        prepared: Sequence[Any],
+        groups: Sequence[Sequence[Any]],
+        capacity: Mapping[str, int],
         *,
-        rows: tuple[int, ...],
-        num_groups: int,
+        split: str,
+        local: slice,
         rng: np.random.Generator,
-    ) -> PyTree:
-        """Prepared examples as one fixed-shape numpy batch of `rows` rows per part."""
+    ) -> tuple[PyTree, dict[str, int]]:
+        """Groups of prepared examples as one numpy batch; also the sizes it took.
+
+        Args:
+            groups: one list per data shard whose rows stay together (often one).
+            capacity: static sizes by name, per group; empty means as small as fits.
+            local: positions in the batch whose frame features this host will use;
+                the others may stay zero.
+            rng: for what is drawn once a batch.
+        """
 
     @abc.abstractmethod
     def head(self) -> nn.Module:
@@ -60,9 +73,9 @@ class Task(abc.ABC):
     ) -> tuple[Scalar, Metrics]:
         """The number to minimise and its named terms. Pure; schedules read `step`."""
 
-    @abc.abstractmethod
-    def fingerprint(self) -> Mapping[str, str | int | float]:
-        """What the training batches of this task depend on, by field."""
+    def fingerprint(self, split: str) -> Mapping[str, str | int | float]:
+        """What the batches of this task depend on, by field."""
+        return {}
 
     def evaluate(self, predict: Predict, split: str) -> Mapping[str, float]:
         """Metrics over a whole split; by default there are none."""

@@ -1,0 +1,232 @@
+"""Ragged segments in, rows of fixed length out (architecture.md, section 5).
+
+Everything here is numpy and knows no model: it decides where each segment goes and
+fills the arrays of `model/layout.py`.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from hero_jax.model.layout import TextBatch, VideoBatch
+
+Index = np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Segment:
+    """A subtitle's tokens and the frames it is spoken over; either may be empty."""
+
+    tokens: np.ndarray
+    frames: np.ndarray
+    """Frame indices within the video."""
+    first_token: int = 0
+    """Position of the first token; not 0 where a long segment was split."""
+    first_frame: int = 0
+
+    def __len__(self) -> int:
+        return len(self.tokens) + len(self.frames)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where one segment went."""
+
+    row: int
+    offset: int
+    segment: int
+
+
+def split(segment: Segment, row_length: int) -> list[Segment]:
+    """A segment as pieces that each fit a row; most segments are one piece.
+
+    Frames and tokens are shared out in order and in proportion, so that every piece
+    of a long line is still read beside the frames it is spoken over.
+    """
+    num_pieces = max(1, -(-len(segment) // row_length))
+    while True:
+        tokens = np.array_split(segment.tokens, num_pieces)
+        frames = np.array_split(segment.frames, num_pieces)
+        if len(tokens[0]) + len(frames[0]) <= row_length:  # the first are the longest
+            break
+        num_pieces += 1
+    starts = lambda parts: np.cumsum([0] + [len(part) for part in parts[:-1]])
+    return [
+        Segment(*piece)
+        for piece in zip(
+            tokens,
+            frames,
+            starts(tokens) + segment.first_token,
+            starts(frames) + segment.first_frame,
+        )
+    ]
+
+
+def best_fit(sizes: Sequence[int], row_length: int) -> tuple[list[Place], int]:
+    """Places items into as few rows as best-fit-decreasing finds; also their count.
+
+    Deterministic: equal sizes keep their order. `room` is a bit set of the amounts of
+    free space that some row has, so the tightest fit is one bit operation.
+    """
+    places: list[Place | None] = [None] * len(sizes)
+    free: list[list[int]] = [[] for _ in range(row_length + 1)]
+    filled: list[int] = []  # segments in each row so far
+    room = 0
+    for item in np.argsort(-np.asarray(sizes), kind="stable").tolist():
+        size = int(sizes[item])
+        fitting = room >> size << size
+        if fitting:
+            space = (fitting & -fitting).bit_length() - 1
+            row = free[space].pop()
+            if not free[space]:
+                room &= ~(1 << space)
+        else:
+            row, space = len(filled), row_length
+            filled.append(0)
+        filled[row] += 1
+        places[item] = Place(row, row_length - space, filled[row])
+        left = space - size
+        free[left].append(row)
+        room |= 1 << left
+    return places, len(filled)  # type: ignore[return-value]
+
+
+def balance(costs: Sequence[float], num_bins: int) -> list[list[int]]:
+    """Items in `num_bins` equally long lists whose sums of cost are nearly equal.
+
+    Longest-processing-time-first with a cap on the count; `len(costs)` must be a
+    multiple of `num_bins`.
+    """
+    capacity, extra = divmod(len(costs), num_bins)
+    assert not extra, f"{len(costs)} items do not fill {num_bins} equal bins"
+    bins: list[list[int]] = [[] for _ in range(num_bins)]
+    totals = np.zeros(num_bins)
+    for item in np.argsort(-np.asarray(costs), kind="stable").tolist():
+        chosen = int(np.argmin(totals))
+        bins[chosen].append(item)
+        totals[chosen] += costs[item]
+        if len(bins[chosen]) == capacity:
+            totals[chosen] = np.inf
+    return bins
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """The places of one group's items, and what they belong to."""
+
+    places: list[Place]
+    num_rows: int
+
+
+def plan_groups(groups: Sequence[Sequence[int]], row_length: int) -> list[Plan]:
+    """One plan per group of item sizes; a group's items stay in its own rows."""
+    return [Plan(*best_fit(sizes, row_length)) for sizes in groups]
+
+
+def fit(needed: int, capacity: int, multiple: int = 1) -> int:
+    """The static size that holds `needed`: `capacity`, or else a quarter more at a time.
+
+    An overflow costs a second compilation and is logged by the pipeline; nothing is
+    ever dropped to avoid it.
+    """
+    size = max(capacity, 1)
+    while size < needed:
+        size += max(size // 4, 1)
+    return -(-size // multiple) * multiple
+
+
+def text_rows(
+    texts: Sequence[Sequence[np.ndarray]],
+    plans: Sequence[Plan],
+    *,
+    num_rows: int,
+    row_length: int,
+    pad: int,
+) -> TextBatch:
+    """Groups of texts as packed rows; an empty text becomes a padding query.
+
+    `num_rows` counts one group's rows.
+    """
+    num_groups, num_texts = len(texts), len(texts[0])
+    shape = (num_groups * num_rows, row_length)
+    tokens = np.full(shape, pad, np.int32)
+    segment, position = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    row = np.zeros((num_groups, num_texts), np.int32)
+    segment_of = np.zeros((num_groups, num_texts), np.int32)
+    for group, (members, plan) in enumerate(zip(texts, plans)):
+        base = group * num_rows
+        real = [q for q, text in enumerate(members) if len(text)]
+        for q, place in zip(real, plan.places):
+            text = members[q]
+            slots = slice(place.offset, place.offset + len(text))
+            tokens[base + place.row, slots] = text
+            segment[base + place.row, slots] = place.segment
+            position[base + place.row, slots] = np.arange(len(text))
+            row[group, q], segment_of[group, q] = place.row, place.segment
+    return TextBatch(
+        tokens, segment, position, row.ravel(), segment_of.ravel(), num_groups
+    )
+
+
+def video_rows(
+    videos: Sequence[Sequence[Sequence[Segment]]],
+    features: np.ndarray,
+    frame_mask: np.ndarray,
+    plans: Sequence[Plan],
+    *,
+    num_rows: int,
+    row_length: int,
+    pad: int,
+    has_one_owner: bool,
+) -> VideoBatch:
+    """Groups of videos, each a list of segments, as packed rows.
+
+    Args:
+        features: [B F E], the groups one after another.
+        num_rows: rows of one group.
+        has_one_owner: promises that no frame is in two segments, so that one gather
+            brings the rows back onto the frames; checked.
+    """
+    num_groups = len(videos)
+    num_videos, num_frames = frame_mask.shape
+    shape = (num_groups * num_rows, row_length)
+    tokens = np.full(shape, pad, np.int32)
+    segment, position = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    frame = np.full(shape, -1, np.int32)
+    owner = np.full((num_groups, num_videos // num_groups * num_frames), -1, np.int32)
+    num_owned = 0
+    for group, (members, plan) in enumerate(zip(videos, plans)):
+        base, places = group * num_rows, iter(plan.places)
+        for b, segments in enumerate(members):
+            for piece in segments:
+                place = next(places)
+                row, start = base + place.row, place.offset
+                middle, end = start + len(piece.frames), start + len(piece)
+                segment[row, start:end] = place.segment
+                position[row, start:middle] = piece.first_frame + np.arange(
+                    middle - start
+                )
+                position[row, middle:end] = piece.first_token + np.arange(end - middle)
+                flat = b * num_frames + piece.frames
+                frame[row, start:middle] = flat
+                tokens[row, middle:end] = piece.tokens
+                owner[group, flat] = place.row * row_length + np.arange(start, middle)
+                num_owned += len(flat)
+    if has_one_owner and num_owned != int((owner >= 0).sum()):
+        raise ValueError("a frame is in two segments although one owner was promised")
+    return VideoBatch(
+        features,
+        frame_mask,
+        tokens,
+        segment,
+        position,
+        frame,
+        owner.reshape(num_videos, num_frames) if has_one_owner else None,
+        num_groups,
+    )
+
+
+def fill(segment: np.ndarray) -> float:
+    """Real slots / (rows x L) of packed rows."""
+    return float(np.mean(segment > 0))

@@ -1,0 +1,210 @@
+"""A corpus as the tasks read it: tokenised, aligned and measured once, then indexed."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from data_pipelines import align, tokenizers
+from data_pipelines.corpus import open_corpus
+from data_pipelines.schema import Corpus, Query, Video
+from hero_jax.tasks import packing
+from hero_jax.tasks.packing import Segment
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Which built dataset, read with which tokenizer."""
+
+    directory: str
+    """Where `python -m data_pipelines.build` wrote it (its --out)."""
+    dataset: str
+    """The dataset's name: microtv, mtvr, mtvr_loo, ..."""
+    tokenizer: str
+    """Path of a tokenizer that `data_pipelines.tokenizers.load` understands."""
+    languages: tuple[str, ...] = ()
+    """Languages to use; empty means all that the corpus has."""
+    max_frames: int = 100
+    """Videos are cut to this many frames (B.3); 100 is the official limit."""
+    max_query_tokens: int = 60
+    """Longer queries are cut to this many tokens, counting the first."""
+    row_length: int = 128
+    """Slots in a row of packed segments."""
+    is_official: bool = False
+    """Align subtitles to frames by the official one-owner rule (B.2)."""
+
+    def open(self, split: str) -> "Examples":
+        """One split, opened once per process."""
+        return _open(self, split)
+
+    def load_tokenizer(self) -> tokenizers.Tokenizer:
+        return _load_tokenizer(self.tokenizer)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class QueryText:
+    """An annotated query of one video, tokenised in every language it has."""
+
+    query_id: str
+    kind: str
+    tokens: Mapping[str, np.ndarray]
+    span: tuple[int, int]
+    """First and last frame, inclusive; (-1, -1) where unknown."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VideoExample:
+    """One video with everything about it that is not random."""
+
+    index: int
+    video: Video
+    num_frames: int
+    lines: Mapping[str, tuple[Segment, ...]]
+    """Per language one segment a subtitle, in order, without special tokens."""
+    queries: tuple[QueryText, ...]
+
+
+class Examples(Sequence[VideoExample]):
+    """The videos of a split as examples, with their features beside them."""
+
+    def __init__(self, source: Source, split: str):
+        self.source, self.split = source, split
+        self.corpus: Corpus = open_corpus(source.directory, source.dataset, split)
+        self.tokenizer = source.load_tokenizer()
+        self.languages = source.languages or self.corpus.languages
+        self.max_frames = max(self._num_frames(v) for v in self.corpus.videos)
+        self.parallel = self._tokenise_parallel()
+        self._examples = self._tokenise()
+        self.has_one_owner = all(map(_has_one_owner, self._examples))
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index):
+        return self._examples[index]
+
+    def features(self, index: int) -> np.ndarray:
+        """Frame features of video `index`, [num_frames E], cut to the limit."""
+        values = self.corpus.features[index]
+        return values[: self._examples[index].num_frames]
+
+    def fingerprint(self) -> dict[str, str | int | float]:
+        """What identifies the examples, by field."""
+        fields = dataclasses.asdict(self.source)
+        chosen = {
+            name: fields[name]
+            for name in ("max_frames", "max_query_tokens", "row_length", "is_official")
+        }
+        return (
+            dict(self.corpus.fingerprint)
+            | chosen
+            | {
+                "languages": "+".join(self.languages),
+                "tokenizer": self.tokenizer.fingerprint,
+            }
+        )
+
+    def _num_frames(self, video: Video) -> int:
+        return min(video.num_frames, self.source.max_frames)
+
+    def _tokenise(self) -> list[VideoExample]:
+        videos, encode = self.corpus.videos, self.tokenizer.encode
+        lines = {
+            language: iter(
+                encode([s.text for v in videos for s in v.subtitles.get(language, ())])
+            )
+            for language in self.languages
+        }
+        texts = {
+            language: iter(
+                encode(
+                    [
+                        q.texts[language]
+                        for q in self.corpus.queries
+                        if language in q.texts
+                    ]
+                )
+            )
+            for language in self.languages
+        }
+        queries: dict[str | None, list[tuple[Query, dict]]] = {}
+        for query in self.corpus.queries:
+            tokens = {
+                language: self.with_first(next(texts[language]))
+                for language in self.languages
+                if language in query.texts
+            }
+            queries.setdefault(query.video_id, []).append((query, tokens))
+        return [
+            self._example(i, video, lines, queries.get(video.video_id, ()))
+            for i, video in enumerate(videos)
+        ]
+
+    def with_first(self, tokens: np.ndarray) -> np.ndarray:
+        """A query's tokens behind `<s>`, cut to the limit (B.9)."""
+        limit = self.source.max_query_tokens - 1
+        return np.concatenate([[self.tokenizer.bos], tokens[:limit]]).astype(np.int32)
+
+    def _example(self, index, video, lines, queries) -> VideoExample:
+        num_frames = self._num_frames(video)
+        segments = {}
+        for language in self.languages:
+            subtitles = video.subtitles.get(language, ())
+            frames = align.frames_of_subtitles(
+                subtitles,
+                num_frames=num_frames,
+                interval=video.interval,
+                official=self.source.is_official,
+            )
+            segments[language] = tuple(
+                Segment(next(lines[language]), f.astype(np.int32)) for f in frames
+            )
+        return VideoExample(
+            index,
+            video,
+            num_frames,
+            segments,
+            tuple(_query_text(q, t, video, num_frames) for q, t in queries),
+        )
+
+    def _tokenise_parallel(self) -> list[dict[str, np.ndarray]]:
+        pairs = [
+            {k: v for k, v in pair.items() if k in self.languages}
+            for pair in self.corpus.parallel
+        ]
+        tokens = iter(self.tokenizer.encode([t for p in pairs for t in p.values()]))
+        return [{k: self.with_first(next(tokens)) for k in pair} for pair in pairs]
+
+
+def _query_text(query: Query, tokens: dict, video: Video, num_frames: int) -> QueryText:
+    span = (-1, -1)
+    if query.moments:
+        span = align.span_of_moment(
+            *query.moments[0], num_frames=num_frames, interval=video.interval
+        )
+    return QueryText(query.query_id, query.kind, tokens, span)
+
+
+def _has_one_owner(example: VideoExample) -> bool:
+    for segments in example.lines.values():
+        frames = np.concatenate([s.frames for s in segments] or [np.zeros(0)])
+        if len(np.unique(frames)) != len(frames):
+            return False
+    return True
+
+
+def pieces(segment: Segment, first: int, row_length: int) -> list[Segment]:
+    """A line behind its first special token, in as many pieces as rows demand."""
+    tokens = np.concatenate([[first], segment.tokens]).astype(np.int32)
+    return packing.split(Segment(tokens, segment.frames), row_length)
+
+
+@functools.lru_cache(maxsize=16)
+def _open(source: Source, split: str) -> Examples:
+    return Examples(source, split)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_tokenizer(path: str) -> tokenizers.Tokenizer:
+    return tokenizers.load(path)
