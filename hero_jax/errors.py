@@ -1,0 +1,50 @@
+"""Mistakes a reader can put right: one line on stderr and an exit code, no traceback."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+BAD_INPUT = 2
+"""Exit code: a file, an option or a directory is not as it should be."""
+BUSY = 75
+"""Exit code: nothing is wrong with the request; the same command may work later."""
+
+
+class UserError(ValueError):
+    """Says in one line what was found, what was expected and what to do."""
+
+    exit_code = BAD_INPUT
+
+
+class BusyError(UserError):
+    """The machine, not the request, is in the way: a lock, a full disk."""
+
+    exit_code = BUSY
+
+
+def run_main(main: Callable[[], Any]) -> None:
+    """Runs `main`; a mistake of the user ends the process with one line and its code."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
+        leave(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr, flush=True)
+        leave(130)
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def leave(code: int) -> None:
+    """Ends the process; among several, without waiting for the others to agree."""
+    if jax.distributed.is_initialized():
+        sys.stdout.flush()
+        # The orderly exit is a barrier of 30 s that the failing process never reaches.
+        os._exit(code)
+    sys.exit(code)
