@@ -1,4 +1,4 @@
-"""A task's examples as an endless stream of batches, each a pure function of its number.
+"""A task's examples as an endless stream; each batch is a pure function of its number.
 
 One global order, cut into fixed blocks; a block is packed into batches by itself, so
 batch k depends on (seed, k) alone: not on hosts, workers or prefetching. The order is
@@ -12,7 +12,9 @@ shape fits them.
 
 import dataclasses
 import functools
+import itertools
 import logging
+import math
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
@@ -59,7 +61,7 @@ class Order:
 
 
 def stratified(costs: np.ndarray, block_size: int, seed: tuple[int, ...]) -> Order:
-    """Examples in `block_size` strata of rising cost, sizes differing by one at most."""
+    """Examples in `block_size` strata of rising cost, nearly equal in size."""
     by_cost = np.argsort(costs, kind="stable")
     return Order(tuple(np.array_split(by_cost, block_size)), seed)
 
@@ -106,15 +108,17 @@ class Pipeline:
         self, start: int = 0, *, host: int = 0, num_hosts: int = 1
     ) -> Iterator[PyTree]:
         """Batches from number `start` on, prefetched; nothing of it is saved state."""
-        source = _Source(self, start, host, num_hosts)
+        first_block, skipped = divmod(start, self.batches_per_block)
+        source = _Blocks(self, first_block, host, num_hosts)
         dataset = grain.MapDataset.source(source).to_iter_dataset(
-            grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+            grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
         )
         if self.num_workers:
             dataset = dataset.mp_prefetch(
                 grain.MultiprocessingOptions(num_workers=self.num_workers)
             )
-        return iter(dataset)
+        batches = itertools.chain.from_iterable(dataset)
+        return itertools.islice(batches, skipped, None)
 
     def fingerprint(self) -> dict[str, str | int | float]:
         """What the batches depend on, by field; compared on resume."""
@@ -143,21 +147,20 @@ class Pipeline:
 
     def _choose_capacity(self) -> dict[str, int]:
         """Static sizes that hold nearly every batch, from the first few blocks."""
-        num_batches = PLANNING_BLOCKS * self._block_size // self.task.batch_size
+        num_batches = PLANNING_BLOCKS * self.batches_per_block
         needs = [self._collate(k, {}, 0, 0)[1] for k in range(num_batches)]
+        per_group = self.multiple // math.gcd(self.multiple, self.num_groups)
         sizes = {
             part: np.array([need[part] for need in needs], float) for part in needs[0]
         }
         return {
-            part: packing.fit(
-                int(np.ceil(values.mean() + SIGMAS * values.std())), 1, self._per_group
-            )
+            part: packing.round_up(values.mean() + SIGMAS * values.std(), per_group)
             for part, values in sizes.items()
         }
 
     @property
-    def _per_group(self) -> int:
-        return -(-self.multiple // self.num_groups)
+    def batches_per_block(self) -> int:
+        return self._block_size // self.task.batch_size
 
     def _collate(
         self, number: int, capacity: Mapping[str, int], host: int, num_hosts: int
@@ -169,9 +172,11 @@ class Pipeline:
             for group in packing.balance(costs, self.num_groups)
         ]
         size = len(prepared)
-        local = slice(host * size // num_hosts, (host + 1) * size // num_hosts) if (
-            num_hosts
-        ) else slice(0)
+        local = (
+            slice(host * size // num_hosts, (host + 1) * size // num_hosts)
+            if (num_hosts)
+            else slice(0)
+        )
         batch, used = self.task.collate(
             groups,
             capacity,
@@ -196,8 +201,7 @@ class Pipeline:
                 )
 
     def _batch_of_block(self, number: int) -> list[Any]:
-        per_block = self._block_size // self.task.batch_size
-        block, place = divmod(number, per_block)
+        block, place = divmod(number, self.batches_per_block)
         return self._block(block)[place]
 
     def _block(self, number: int) -> list[list[Any]]:
@@ -225,24 +229,27 @@ _last_block = threading.local()
 
 
 @dataclasses.dataclass
-class _Source:
-    """Batches by number, for Grain."""
+class _Blocks:
+    """The batches of each block in a list, for Grain: one element, one preparation."""
 
     pipeline: Pipeline
-    start: int
+    first: int
     host: int
     num_hosts: int
 
     def __len__(self) -> int:
         return 2**31
 
-    def __getitem__(self, index: int) -> PyTree:
-        return self.pipeline.batch(
-            self.start + int(index), host=self.host, num_hosts=self.num_hosts
-        )
+    def __getitem__(self, index: int) -> list[PyTree]:
+        pipeline = self.pipeline
+        start = (self.first + int(index)) * pipeline.batches_per_block
+        return [
+            pipeline.batch(start + k, host=self.host, num_hosts=self.num_hosts)
+            for k in range(pipeline.batches_per_block)
+        ]
 
     def __repr__(self) -> str:
-        return f"batches of {self.pipeline.name} from {self.start}"
+        return f"blocks of {self.pipeline.name} from {self.first}"
 
 
 def _host_rows(array: np.ndarray, *, host: int, num_hosts: int) -> np.ndarray:

@@ -5,6 +5,7 @@ fills the arrays of `model/layout.py`.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -124,16 +125,19 @@ def plan_groups(groups: Sequence[Sequence[int]], row_length: int) -> list[Plan]:
     return [Plan(*best_fit(sizes, row_length)) for sizes in groups]
 
 
-def fit(needed: int, capacity: int, multiple: int = 1) -> int:
-    """The static size that holds `needed`: `capacity`, or else a quarter more at a time.
+def fit(needed: int, capacity: int | None) -> int:
+    """The static size that holds `needed`: `capacity`, or a multiple of it.
 
     An overflow costs a second compilation and is logged by the pipeline; nothing is
-    ever dropped to avoid it.
+    ever dropped to avoid it. Without a capacity the size is as small as fits.
     """
-    size = max(capacity, 1)
-    while size < needed:
-        size += max(size // 4, 1)
-    return -(-size // multiple) * multiple
+    capacity = capacity or max(needed, 1)
+    return capacity * max(1, -(-needed // capacity))
+
+
+def round_up(value: float, multiple: int) -> int:
+    """The smallest positive multiple of `multiple` that is at least `value`."""
+    return max(1, math.ceil(value / multiple)) * multiple
 
 
 def text_rows(
@@ -225,6 +229,25 @@ def video_rows(
         owner.reshape(num_videos, num_frames) if has_one_owner else None,
         num_groups,
     )
+
+
+def token_values(
+    videos: Sequence[Sequence[Segment]],
+    values: Sequence[Sequence[np.ndarray]],
+    plan: Plan,
+    *,
+    num_rows: int,
+    row_length: int,
+    empty: int,
+) -> np.ndarray:
+    """One value per token of one group's segments, laid out like its rows, [R L]."""
+    rows = np.full((num_rows, row_length), empty, np.int32)
+    segments = (s for video in videos for s in video)
+    flat_values = (v for video in values for v in video)
+    for place, segment, value in zip(plan.places, segments, flat_values):
+        start = place.offset + len(segment.frames)
+        rows[place.row, start : start + len(value)] = value
+    return rows
 
 
 def fill(segment: np.ndarray) -> float:

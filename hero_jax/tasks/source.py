@@ -5,9 +5,9 @@ import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from data_pipelines.corpus import open_corpus
 
 from data_pipelines import align, tokenizers
-from data_pipelines.corpus import open_corpus
 from data_pipelines.schema import Corpus, Query, Video
 from hero_jax.tasks import packing
 from hero_jax.tasks.packing import Segment
@@ -41,6 +41,17 @@ class Source:
     def load_tokenizer(self) -> tokenizers.Tokenizer:
         return _load_tokenizer(self.tokenizer)
 
+    def as_query(self, tokens: np.ndarray) -> np.ndarray:
+        """A query's tokens behind `<s>`, cut to the limit (B.9)."""
+        first = self.load_tokenizer().bos
+        tokens = tokens[: self.max_query_tokens - 1]
+        return np.concatenate([[first], tokens]).astype(np.int32)
+
+    def as_segments(self, line: Segment, first: int) -> list[Segment]:
+        """A line behind the token `first`, in as many pieces as its length demands."""
+        tokens = np.concatenate([[first], line.tokens]).astype(np.int32)
+        return packing.split(Segment(tokens, line.frames), self.row_length)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class QueryText:
@@ -68,9 +79,8 @@ class VideoExample:
 class Examples(Sequence[VideoExample]):
     """The videos of a split as examples, with their features beside them."""
 
-    def __init__(self, source: Source, split: str):
-        self.source, self.split = source, split
-        self.corpus: Corpus = open_corpus(source.directory, source.dataset, split)
+    def __init__(self, source: Source, corpus: Corpus):
+        self.source, self.corpus = source, corpus
         self.tokenizer = source.load_tokenizer()
         self.languages = source.languages or self.corpus.languages
         self.max_frames = max(self._num_frames(v) for v in self.corpus.videos)
@@ -131,7 +141,7 @@ class Examples(Sequence[VideoExample]):
         queries: dict[str | None, list[tuple[Query, dict]]] = {}
         for query in self.corpus.queries:
             tokens = {
-                language: self.with_first(next(texts[language]))
+                language: self.source.as_query(next(texts[language]))
                 for language in self.languages
                 if language in query.texts
             }
@@ -140,11 +150,6 @@ class Examples(Sequence[VideoExample]):
             self._example(i, video, lines, queries.get(video.video_id, ()))
             for i, video in enumerate(videos)
         ]
-
-    def with_first(self, tokens: np.ndarray) -> np.ndarray:
-        """A query's tokens behind `<s>`, cut to the limit (B.9)."""
-        limit = self.source.max_query_tokens - 1
-        return np.concatenate([[self.tokenizer.bos], tokens[:limit]]).astype(np.int32)
 
     def _example(self, index, video, lines, queries) -> VideoExample:
         num_frames = self._num_frames(video)
@@ -174,7 +179,7 @@ class Examples(Sequence[VideoExample]):
             for pair in self.corpus.parallel
         ]
         tokens = iter(self.tokenizer.encode([t for p in pairs for t in p.values()]))
-        return [{k: self.with_first(next(tokens)) for k in pair} for pair in pairs]
+        return [{k: self.source.as_query(next(tokens)) for k in pair} for pair in pairs]
 
 
 def _query_text(query: Query, tokens: dict, video: Video, num_frames: int) -> QueryText:
@@ -194,15 +199,9 @@ def _has_one_owner(example: VideoExample) -> bool:
     return True
 
 
-def pieces(segment: Segment, first: int, row_length: int) -> list[Segment]:
-    """A line behind its first special token, in as many pieces as rows demand."""
-    tokens = np.concatenate([[first], segment.tokens]).astype(np.int32)
-    return packing.split(Segment(tokens, segment.frames), row_length)
-
-
 @functools.lru_cache(maxsize=16)
 def _open(source: Source, split: str) -> Examples:
-    return Examples(source, split)
+    return Examples(source, open_corpus(source.directory, source.dataset, split))
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,0 +1,325 @@
+"""Finding a video, and the moment in it, from a query: VSM and corpus retrieval alike.
+
+A training query is either a subtitle held out of its video (paper section 3.3, C.5: its
+text is hidden, its frames stay) or an annotated query. The language of the subtitles
+and of every query are drawn independently, which is what makes the task cross-lingual.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hero_jax.losses.info_nce import InfoNCE
+from hero_jax.losses.ranking import VSM
+from hero_jax.losses.span import SpanLoss
+from hero_jax.model.hero import Hero
+from hero_jax.model.layout import TextBatch, VideoBatch
+from hero_jax.tasks.base import Task
+from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed
+from hero_jax.tasks.packing import Segment
+from hero_jax.tasks.source import Examples, Source, VideoExample
+from hero_jax.types import Array, Bool, Float, Int, Metrics, Scalar
+
+NO_SPAN = (-1, -1)
+NO_TEXT = np.zeros(0, np.int32)
+
+
+@flax.struct.dataclass
+class MomentBatch:
+    """Videos, and the queries about them."""
+
+    videos: VideoBatch
+    queries: TextBatch
+    video_of: Int[Array, "Q"]
+    """Position in the batch of the video each query is about."""
+    text_id: Int[Array, "Q"]
+    """Equal for queries of equal text, which are no negatives of one another."""
+    span: Int[Array, "Q 2"]
+    """First and last frame of the moment, inclusive; -1 where unknown."""
+    span_is_used: Bool[Array, "Q"]
+    """Drawn once a batch (C.5: the span loss is active on one batch in five)."""
+
+
+@flax.struct.dataclass
+class MomentPredictions:
+    scores: Float[Array, "Q B"]
+    """Cosine of every query with the best frame of every video."""
+    start: Float[Array, "Q F"]
+    """Logits over the frames of the query's own video."""
+    end: Float[Array, "Q F"]
+    log_scale: Float[Array, ""]
+    """Logarithm of the inverse temperature; constant unless it is learned."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedQuery:
+    tokens: np.ndarray
+    span: tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedMoment:
+    example: VideoExample
+    segments: tuple[Segment, ...]
+    queries: tuple[PreparedQuery, ...]
+
+
+class MomentHead(nn.Module):
+    """Scores every query against every video, and points into its own."""
+
+    temperature: float
+    has_spans: bool
+
+    @nn.compact
+    def __call__(
+        self, hero: Hero, batch: MomentBatch, *, train: bool = False
+    ) -> MomentPredictions:
+        frames = hero.encode_videos(batch.videos, train=train)
+        queries = hero.encode_queries(batch.queries, train=train)
+        mask = batch.videos.frame_mask
+        start = end = jnp.zeros((queries.shape[0], frames.shape[1]), queries.dtype)
+        if self.has_spans:
+            own = batch.video_of
+            start, end = hero.span_logits(queries, frames[own], mask[own])
+        scale = nn.initializers.constant(-np.log(self.temperature))
+        return MomentPredictions(
+            hero.video_scores(queries, frames, mask),
+            start,
+            end,
+            self.param("log_scale", scale, (), jnp.float32),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MomentRetrieval(Task):
+    """Global alignment by `objective`, local alignment by `span`."""
+
+    source: Source
+    objective: VSM | InfoNCE = VSM()
+    """Ranks the true video above the others of the global batch."""
+    span: SpanLoss | None = SpanLoss()
+    """Points at the moment; None trains without local alignment."""
+    num_subtitle_queries: int = 5
+    """Subtitles held out of each video as queries."""
+    num_annotated_queries: int = 0
+    """Annotated queries drawn for each video."""
+    span_rate: float = 0.2
+    """Share of batches on which the span loss is used (1 - drop_svmr_prob)."""
+    no_subtitles_rate: float = 0.0
+    """Share of videos read without any subtitle, for queries about vision alone."""
+    is_same_language: bool = False
+    """Draw the queries in the language of the subtitles: monolingual training."""
+    is_official: bool = False
+    """Queries of the same video or text may be negatives, as officially (H-7)."""
+
+    def examples(self, split: str) -> Examples:
+        return self.source.open(split)
+
+    def expected_cost(self, example: VideoExample) -> float:
+        lines = example.lines.values()
+        return float(np.mean([sum(len(s) + 1 for s in line) for line in lines]))
+
+    def prepare(
+        self, example: VideoExample, rng: np.random.Generator
+    ) -> PreparedMoment:
+        languages = list(example.lines)
+        language = languages[rng.integers(len(languages))]
+        query_language = lambda: (
+            language
+            if self.is_same_language
+            else languages[rng.integers(len(languages))]
+        )
+        hidden, queries = self._held_out(example, language, query_language, rng)
+        queries += self._annotated(example, query_language, rng)
+        lines = example.lines[language]
+        if self.no_subtitles_rate and rng.random() < self.no_subtitles_rate:
+            lines = ()
+        segments = video_segments(self.source, lines, hidden)
+        return PreparedMoment(example, segments, tuple(queries))
+
+    def cost(self, prepared: PreparedMoment) -> int:
+        return sum(map(len, prepared.segments))
+
+    def collate(
+        self,
+        groups: Sequence[Sequence[PreparedMoment]],
+        capacity: Mapping[str, int],
+        *,
+        split: str,
+        local: slice,
+        rng: np.random.Generator,
+    ) -> tuple[MomentBatch, dict[str, int]]:
+        examples = self.examples(split)
+        videos, plans = collate_videos(
+            examples,
+            [[(p.example, p.segments) for p in group] for group in groups],
+            capacity,
+            local=local,
+        )
+        queries = [self._padded(p) for group in groups for p in group]
+        per_group = len(queries) // len(groups)
+        texts, query_rows = collate_texts(
+            examples,
+            [
+                [q.tokens for video in queries[g : g + per_group] for q in video]
+                for g in range(0, len(queries), per_group)
+            ],
+            capacity,
+        )
+        flat = [q for video in queries for q in video]
+        used = np.full(len(flat), rng.random() < self.span_rate)
+        batch = MomentBatch(
+            videos,
+            texts,
+            np.repeat(np.arange(len(queries)), self.num_queries).astype(np.int32),
+            np.array([_text_id(q.tokens) for q in flat], np.int32),
+            np.array([q.span for q in flat], np.int32),
+            used,
+        )
+        return batch, {"rows": rows_needed(plans), "query_rows": query_rows}
+
+    def head(self) -> MomentHead:
+        temperature = getattr(self.objective, "temperature", 1.0)
+        return MomentHead(temperature, self.span is not None)
+
+    def loss(
+        self,
+        predictions: MomentPredictions,
+        batch: MomentBatch,
+        *,
+        step: Int[Array, ""],
+        key: Any,
+    ) -> tuple[Scalar, Metrics]:
+        positives, allowed = self._pairs(batch)
+        total, terms = self.objective(
+            predictions.scores,
+            positives,
+            allowed,
+            step=step,
+            key=key,
+            vectors={"log_scale": predictions.log_scale},
+        )
+        if self.span is None:
+            return total, terms
+        local, local_terms = self.span(
+            predictions.start,
+            predictions.end,
+            batch.span,
+            batch.queries.mask,
+            batch.span_is_used[0],
+        )
+        return total + local, terms | local_terms
+
+    def fingerprint(self, split: str) -> dict[str, str | int | float]:
+        names = (
+            "num_subtitle_queries",
+            "num_annotated_queries",
+            "span_rate",
+            "no_subtitles_rate",
+            "is_same_language",
+        )
+        own = {name: getattr(self, name) for name in names}
+        return self.examples(split).fingerprint() | own
+
+    @property
+    def num_queries(self) -> int:
+        """Query slots a video has."""
+        return self.num_subtitle_queries + self.num_annotated_queries
+
+    def _pairs(
+        self, batch: MomentBatch
+    ) -> tuple[Bool[Array, "Q B"], Bool[Array, "Q B"]]:
+        """Which pairs are true, and which may serve as negatives."""
+        num_videos = batch.videos.frame_mask.shape[0]
+        mask = batch.queries.mask
+        positives = jax.nn.one_hot(batch.video_of, num_videos, dtype=bool)
+        positives &= mask[:, None]
+        if self.is_official:
+            return positives, ~positives & mask[:, None]
+        same_text = batch.text_id[:, None] == batch.text_id[None, :]
+        claimed = jnp.einsum(
+            "qp,pb->qb", same_text.astype(jnp.int32), positives.astype(jnp.int32)
+        )
+        has_frames = batch.videos.frame_mask.any(axis=1)
+        return positives, (claimed == 0) & mask[:, None] & has_frames[None, :]
+
+    def _held_out(self, example, language, query_language, rng):
+        """Subtitles drawn as queries, and the numbers of the lines to hide for them."""
+        lines, hidden, queries = example.lines[language], set(), []
+        candidates = [i for i, s in enumerate(lines) if len(s.frames) and len(s.tokens)]
+        count = min(self.num_subtitle_queries, len(candidates))
+        for i in sorted(rng.choice(len(candidates), count, replace=False).tolist()):
+            number = candidates[i]
+            asked = query_language()
+            twin = _twin(example, number, language, asked)
+            hidden.add(number)
+            if twin is not None:
+                text = self.source.as_query(twin.tokens)
+                span = _span_of_frames(lines[number].frames, example.num_frames)
+                queries.append(PreparedQuery(text, span))
+        return hidden, queries
+
+    def _annotated(self, example, query_language, rng) -> list[PreparedQuery]:
+        count = min(self.num_annotated_queries, len(example.queries))
+        chosen = rng.choice(len(example.queries), count, replace=False)
+        queries = []
+        for query in (example.queries[i] for i in sorted(chosen.tolist())):
+            tokens = query.tokens.get(query_language())
+            if tokens is not None:
+                queries.append(PreparedQuery(tokens, query.span))
+        return queries
+
+    def _padded(self, prepared: PreparedMoment) -> tuple[PreparedQuery, ...]:
+        missing = self.num_queries - len(prepared.queries)
+        return prepared.queries + (PreparedQuery(NO_TEXT, NO_SPAN),) * missing
+
+
+def video_segments(
+    source: Source, lines: Sequence[Segment], hidden: Set[int] = frozenset()
+) -> tuple[Segment, ...]:
+    """The segments read for a video: `</s>` and the line, or `</s>` alone if hidden.
+
+    Lines over no frame are not encoded: nothing would read the result (H-19).
+    """
+    separator = source.load_tokenizer().eos
+    shown = [
+        Segment(NO_TEXT, line.frames) if i in hidden else line
+        for i, line in enumerate(lines)
+        if len(line.frames)
+    ]
+    return tuple(s for line in shown for s in source.as_segments(line, separator))
+
+
+def _twin(
+    example: VideoExample, number: int, language: str, asked: str
+) -> Segment | None:
+    """The same line in the asked language: same number, if the two have equal times."""
+    subtitles = example.video.subtitles
+    here, there = subtitles[language], subtitles[asked]
+    if len(here) == len(there) and here[number].start == there[number].start:
+        return example.lines[asked][number]
+    line = here[number]
+    overlaps = [
+        min(line.end, other.end) - max(line.start, other.start) for other in there
+    ]
+    if not overlaps or max(overlaps) <= 0.5 * (line.end - line.start):
+        return None
+    return example.lines[asked][int(np.argmax(overlaps))]
+
+
+def _span_of_frames(frames: np.ndarray, num_frames: int) -> tuple[int, int]:
+    """First matched frame; last one, or the next where that is the first (C.5)."""
+    first, last = int(frames[0]), int(frames[-1])
+    return first, min(max(first + 1, last), num_frames - 1)
+
+
+def _text_id(tokens: np.ndarray) -> int:
+    """A number equal for equal texts (and, once in 2^31 pairs, for others)."""
+    return zlib.crc32(tokens.tobytes()) & 0x7FFFFFFF
