@@ -5,6 +5,7 @@ fills the arrays of `model/layout.py`.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -52,14 +53,11 @@ def split(segment: Segment, row_length: int) -> list[Segment]:
         if len(tokens[0]) + len(frames[0]) <= row_length:  # the first are the longest
             break
         num_pieces += 1
-    starts = lambda parts: np.cumsum([0] + [len(part) for part in parts[:-1]])
+    starts = lambda parts: itertools.accumulate([0] + [len(p) for p in parts[:-1]])
     return [
-        Segment(*piece)
-        for piece in zip(
-            tokens,
-            frames,
-            starts(tokens) + segment.first_token,
-            starts(frames) + segment.first_frame,
+        Segment(t, f, segment.first_token + first_t, segment.first_frame + first_f)
+        for t, f, first_t, first_f in zip(
+            tokens, frames, starts(tokens), starts(frames)
         )
     ]
 
