@@ -136,10 +136,11 @@ def _commonest_letters(
     The library's own limit breaks such ties at random.
     """
     counts = Counter("".join(map(core.normalizer.normalize_str, texts)))
+    counts.pop(" ", None)
     if not counts or limit < 1:
         raise TokenizerError("no letters to train a tokenizer on, or no room for them")
     ordered = sorted(counts, key=lambda letter: (-counts[letter], letter))
-    return ordered[:limit]
+    return ["▁", *ordered[:limit]]  # The sign that a word starts here.
 
 
 def _untrained() -> tokenizers.Tokenizer:
