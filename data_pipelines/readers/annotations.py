@@ -1,0 +1,180 @@
+"""Annotation files in the style of TVR and mTVR: queries, their videos and moments.
+
+    {"desc_id": 7, "vid_name": "v1", "duration": 61.4, "ts": [3.2, 9.0], "type": "v",
+     "descs": {"en": "Ann sits down.", "zh": "安坐下了。"}}
+
+`descs` holds one text per language; the English-only TVR has `desc` instead. Published
+test files hold `desc_id` and texts alone.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.readers.errors import Tally, found, wrong
+from data_pipelines.readers.fields import (
+    Row,
+    checked_duration,
+    checked_id,
+    checked_language,
+    checked_seconds,
+    read_json,
+    read_json_lines,
+)
+from data_pipelines.schema import Query
+
+TOLERANCE = 1.5
+"""Seconds that a time may lie past the end of its video: rounding in real releases."""
+KINDS = ("v", "t", "vt")
+ALIASES = {"google_zh": "zh-x-google"}
+"""Names of machine translations in releases -> private-use language codes."""
+GROUND_TRUTH = ("vid_name", "duration", "ts", "type")
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotations:
+    """The queries of one file and the durations (seconds) that it states."""
+
+    queries: tuple[Query, ...]
+    durations: Mapping[str, float]
+
+
+def read_annotations(
+    path: Path,
+    *,
+    videos: Mapping[str, float | None],
+    tally: Tally,
+    seen: dict[str, str] | None = None,
+    is_linked: bool = True,
+    allow_missing: bool = False,
+) -> Annotations:
+    """All queries of a file, in its order.
+
+    `videos` are the known ones with their durations, None where only the annotations
+    tell; `seen` maps the ids used so far to where (pass one dict for several files).
+    With `is_linked` false a line may lack all of the ground truth. `allow_missing`
+    drops queries of unknown videos, counted in `tally`.
+    """
+    reader = _Reader(dict(videos), {} if seen is None else seen, is_linked)
+    queries = []
+    for row in read_json_lines(path):
+        query = reader.query(row)
+        if query.video_id is None or query.video_id in videos:
+            queries.append(query)
+        elif allow_missing:
+            tally.add("queries of unknown videos, dropped", row.place)
+        else:
+            problem = f"{found(query.video_id)} is not among the {len(videos)} videos"
+            remedy = "add the video, or pass --allow_missing to drop its queries"
+            raise row.wrong("vid_name", problem, remedy)
+    stated = {k: v for k, v in reader.durations.items() if v is not None}
+    return Annotations(tuple(queries), stated)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """One pass over a file; remembers what lines must agree on."""
+
+    durations: dict[str, float | None]
+    seen: dict[str, str]
+    is_linked: bool
+
+    def query(self, row: Row) -> Query:
+        query_id = row.number_or_name("desc_id")
+        if query_id in self.seen:
+            problem = f"{found(query_id)} was already used at {self.seen[query_id]}"
+            raise row.wrong("desc_id", problem, "ids must differ")
+        self.seen[query_id] = row.place
+        if not self.is_linked and not any(row.has(field) for field in GROUND_TRUTH):
+            return Query(query_id, read_texts(row))
+        video_id = row.identifier("vid_name")
+        moment = read_moment(row, "ts", self._duration(row, video_id))
+        return Query(query_id, read_texts(row), video_id, (moment,), _kind(row))
+
+    def _duration(self, row: Row, video_id: str) -> float:
+        """The duration on the line, which must agree with the one known so far."""
+        stated = checked_duration(row.value("duration"), row.place, "duration")
+        known = self.durations.get(video_id)
+        if known is not None and abs(stated - known) > TOLERANCE:
+            problem = f"found {stated:g}, but {found(video_id)} lasts {known:g} seconds"
+            raise row.wrong("duration", problem, "a video has one duration")
+        self.durations[video_id] = stated if known is None else known
+        return stated if known is None else known
+
+
+def read_moment(row: Row, field: str, duration: float) -> tuple[float, float]:
+    """[start, end] in seconds inside the video; an end just past it is cut to it."""
+    pair = row.value(field)
+    if not isinstance(pair, list) or len(pair) != 2:
+        problem = f"expected [start, end] in seconds, found {found(pair)}"
+        raise row.wrong(field, problem)
+    start, end = (checked_seconds(value, row.place, field) for value in pair)
+    if end < start:
+        raise row.wrong(field, f"ends ({end:g}) before it starts ({start:g})")
+    if end == start:
+        raise row.wrong(
+            field, f"starts and ends at {start:g}", "a moment lasts a while"
+        )
+    if start >= duration:
+        problem = f"starts at {start:g}, after the video ends ({duration:g})"
+        raise row.wrong(field, problem)
+    if end > duration + TOLERANCE:
+        problem = f"ends at {end:g}, after the video ends ({duration:g})"
+        raise row.wrong(field, problem)
+    return start, min(end, duration)
+
+
+def read_texts(row: Row) -> dict[str, str]:
+    """Language code -> text of one query, in the file's order."""
+    if not row.has("descs") and row.has("desc"):
+        return {"en": row.visible_text("desc")}
+    texts = row.row("descs")
+    if not texts.values:
+        raise row.wrong("descs", "holds no text", 'write {"en": "..."}')
+    return {
+        checked_language(ALIASES.get(name, name), row.place, "descs"): (
+            texts.visible_text(name)
+        )
+        for name in texts.values
+    }
+
+
+def _kind(row: Row) -> str:
+    kind = row.typed("type", str, "text")
+    if kind not in KINDS:
+        raise row.wrong("type", f"expected v, t or vt, found {found(kind)}")
+    return kind
+
+
+def read_durations(path: Path) -> dict[str, dict[str, float]]:
+    """Split -> video id -> seconds, from `{split: {video: [seconds, index]}}`.
+
+    The videos of a split come in the order of their index.
+    """
+    table = read_json(path)
+    known: dict[str, str] = {}
+    return {split: _split_durations(table.row(split), known) for split in table.values}
+
+
+def _split_durations(row: Row, known: dict[str, str]) -> dict[str, float]:
+    split = row.prefix.removesuffix(".")
+    entries = []
+    for video_id, pair in row.values.items():
+        field = row.prefix + checked_id(video_id, row.place, split)
+        seconds, index = _duration_and_index(pair, row.place, field)
+        if video_id in known:
+            problem = f"is in the split {found(known[video_id])} already"
+            raise wrong(row.place, field, problem, "splits share no video")
+        known[video_id] = split
+        entries.append((index, video_id, seconds))
+    return {video_id: seconds for _, video_id, seconds in sorted(entries)}
+
+
+def _duration_and_index(pair: Any, place: str, field: str) -> tuple[float, int]:
+    if not isinstance(pair, list) or len(pair) != 2:
+        problem = f"expected [seconds, index], found {found(pair)}"
+        raise wrong(place, field, problem)
+    if type(pair[1]) is not int:
+        raise wrong(place, field, f"expected a whole index, found {found(pair[1])}")
+    return checked_duration(pair[0], place, field), pair[1]

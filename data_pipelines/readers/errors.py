@@ -1,0 +1,77 @@
+"""How bad input is reported: errors in one line, harmless oddities as counts."""
+
+from typing import Any
+
+MAX_MESSAGE = 399
+"""Characters of a message; longer ones lose their middle."""
+MAX_PLACE = 160
+MAX_SHOWN = 60
+
+
+class InputError(ValueError):
+    """A user's input is at fault: `file:line: field: what is wrong (remedy)`."""
+
+    exit_code = 2
+
+    def __init__(self, message: str):
+        super().__init__(shortened(" ".join(message.split()), MAX_MESSAGE))
+
+
+class BusyError(InputError):
+    """Another process holds what is needed; the same command may work later."""
+
+    exit_code = 75
+
+
+def wrong(place: object, field: str, problem: str, remedy: str = "") -> InputError:
+    """The error for a field at a place; `problem` reads on from the field's name."""
+    where = printable(shortened(str(place), MAX_PLACE))
+    what = f"{printable(field)}: {problem}" if field else problem
+    return InputError(f"{where}: {what}" + (f" ({remedy})" if remedy else ""))
+
+
+def found(value: Any) -> str:
+    """A value as a message shows it: short, on one line, with nothing invisible."""
+    return shortened(repr(value), MAX_SHOWN)
+
+
+def kind_of(value: Any) -> str:
+    """The JSON name of a value's type."""
+    names = {bool: "a boolean", dict: "an object", list: "a list", str: "text"}
+    names |= {int: "a number", float: "a number", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
+
+
+def printable(text: str) -> str:
+    """The text with control, bidirectional and invisible characters escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, or its beginning and end around an ellipsis."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail]}…{text[-tail:]}"
+
+
+class Tally:
+    """Counts of oddities that a reader accepted and put right, by what was done."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, str] = {}
+
+    def add(self, oddity: str, place: object, count: int = 1) -> None:
+        """`oddity` says what was found and done: `"subtitles out of order, sorted"`."""
+        self._counts[oddity] = self._counts.get(oddity, 0) + count
+        self._first.setdefault(oddity, printable(shortened(str(place), MAX_PLACE)))
+
+    def lines(self) -> list[str]:
+        return [
+            f"{count} x {oddity}; first: {self._first[oddity]}"
+            for oddity, count in self._counts.items()
+        ]
+
+    def __getitem__(self, oddity: str) -> int:
+        return self._counts.get(oddity, 0)
