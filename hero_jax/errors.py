@@ -1,4 +1,4 @@
-"""Mistakes a reader can put right: one line on stderr and an exit code, no traceback."""
+"""Mistakes a reader can put right: one line and an exit code, no traceback."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ class BusyError(UserError):
 
 
 def run_main(main: Callable[[], Any]) -> None:
-    """Runs `main`; a mistake of the user ends the process with one line and its code."""
+    """Runs `main`; a `UserError` ends the process with its line and its code."""
     try:
         main()
     except UserError as error:
