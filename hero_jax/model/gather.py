@@ -1,0 +1,43 @@
+"""Vectors to other places, by flat index within groups that never meet."""
+
+import jax
+import jax.numpy as jnp
+
+from hero_jax.types import Array, Float, Int
+
+
+def gather(
+    vectors: Float[Array, "N1 N2 D"], index: Int[Array, "*N"], *, num_groups: int
+) -> Float[Array, "*N D"]:
+    """The vector at each flat index, zeros where the index is negative.
+
+    The leading axes are `num_groups` equal blocks, and an index counts from the start
+    of its own block (layout.py).
+    """
+    blocks = vectors.reshape(num_groups, -1, vectors.shape[-1])
+    places = _or_nowhere(index.reshape(num_groups, -1), blocks.shape[1])
+    take = lambda block, place: block.at[place].get(mode="fill", fill_value=0)
+    return jax.vmap(take)(blocks, places).reshape(*index.shape, -1)
+
+
+def sum_at(
+    vectors: Float[Array, "R L D"],
+    index: Int[Array, "R L"],
+    shape: tuple[int, int],
+    *,
+    num_groups: int,
+) -> Float[Array, "N1 N2 D"]:
+    """Adds each vector to the place its flat index names; the transpose of `gather`."""
+    width = vectors.shape[-1]
+    blocks = vectors.reshape(num_groups, -1, width)
+    size = shape[0] * shape[1] // num_groups
+    places = _or_nowhere(index.reshape(num_groups, -1), size)
+    add = lambda block, place: (
+        jnp.zeros((size, width), vectors.dtype).at[place].add(block, mode="drop")
+    )
+    return jax.vmap(add)(blocks, places).reshape(*shape, width)
+
+
+def _or_nowhere(index: Int[Array, "G N"], size: int) -> Int[Array, "G N"]:
+    """Negative indices would count from the end: they are put beyond it instead."""
+    return jnp.where(index < 0, size, index)

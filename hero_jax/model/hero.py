@@ -1,0 +1,250 @@
+"""HERO: subtitles meet their frames locally, then frames meet one another."""
+
+import dataclasses
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from hero_jax.model import moment
+from hero_jax.model.dropout import Dropout, DropoutKind
+from hero_jax.model.embeddings import FrameEmbedding, MaskEmbedding, TextEmbedding
+from hero_jax.model.gather import gather, sum_at
+from hero_jax.model.language_model import WordHead
+from hero_jax.model.layers import (
+    FeatureHead,
+    MlpHead,
+    Numerics,
+    PositionEmbedding,
+    Projection,
+)
+from hero_jax.model.layout import TextBatch, VideoBatch
+from hero_jax.model.query import QueryEncoder
+from hero_jax.model.transformer import Transformer, TransformerConfig
+from hero_jax.types import Array, Bool, Float
+
+
+@dataclasses.dataclass(frozen=True)
+class HeroConfig:
+    """The size of a HERO. The defaults are the paper's."""
+
+    vocab_size: int = 50272
+    """V, rows of the word table; a multiple of 8 suits the hardware."""
+    unused_words: int = 0
+    """Rows at the end of the word table that are padding and never predicted."""
+    feature_width: int = 4352
+    """E, the width of a raw frame feature (ResNet 2048 and SlowFast 2304)."""
+    max_positions: int = 514
+    """Longest text in one segment, in tokens."""
+    max_segment_frames: int = 100
+    """Most frames that one subtitle is spoken over."""
+    max_frames: int = 514
+    """Most frames of a video, for the temporal tower."""
+    max_query_positions: int = 514
+    """Longest query, in tokens."""
+    max_ordered_frames: int = 100
+    """Most frames that frame order modelling can tell apart (A.7)."""
+    cross_modal: TransformerConfig = TransformerConfig(num_layers=6)
+    """Fuses one subtitle with the frames it is spoken over; reads queries, too."""
+    temporal: TransformerConfig = TransformerConfig(num_layers=3)
+    """Reads the whole video, frame by frame."""
+    query_heads: int = 12
+    """Attention heads of the query encoder."""
+    dropout: float = 0.1
+    """Outside the two towers: on embeddings and projections."""
+    dropout_kind: DropoutKind = "hash"
+    """Random bits from a cheap counter hash, or from `jax.random.bernoulli`."""
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    """What the layers compute in; parameters are float32."""
+    official: bool = False
+    """Repeats the official masks and padding leak (H-12), for parity."""
+
+    def __post_init__(self) -> None:
+        if self.cross_modal.width != self.temporal.width:
+            raise ValueError(
+                f"HeroConfig: cross_modal.width is {self.cross_modal.width} but "
+                f"temporal.width is {self.temporal.width}: make them equal"
+            )
+        if self.width % self.query_heads:
+            raise ValueError(
+                f"HeroConfig: width {self.width} does not divide into query_heads "
+                f"{self.query_heads}: choose a divisor"
+            )
+
+    @property
+    def width(self) -> int:
+        """D, the size of every hidden vector."""
+        return self.cross_modal.width
+
+    @property
+    def numerics(self) -> Numerics:
+        return Numerics(self.dtype, self.dropout_kind, self.official)
+
+
+class Hero(nn.Module):
+    """The hierarchical encoder shared by every task, and its general heads.
+
+    All parts of the official model are declared; one gets parameters only when
+    something uses it while initialising, so a run holds what its tasks use.
+    """
+
+    config: HeroConfig
+
+    def setup(self) -> None:
+        c, numerics = self.config, self.config.numerics
+        self.text_embedding = TextEmbedding(
+            c.vocab_size, c.max_positions, c.width, numerics
+        )
+        self.frame_embedding = FrameEmbedding(
+            c.feature_width, c.max_segment_frames, c.width, numerics
+        )
+        self.embedding_dropout = Dropout(c.dropout, c.dropout_kind)
+        self.cross_modal = Transformer(c.cross_modal, numerics)
+        self.frame_mask = MaskEmbedding(c.feature_width, numerics)
+        self.frame_transform = Projection(c.width, c.dropout, numerics)
+        self.temporal_embedding = PositionEmbedding(c.max_frames, numerics)
+        self.temporal = Transformer(c.temporal, numerics)
+        self.query = QueryEncoder(
+            c.width, c.query_heads, c.max_query_positions, c.dropout, numerics
+        )
+        self.span = moment.SpanPredictor(c.width, numerics)
+        self.word_head = WordHead(numerics)
+        self.feature_head = FeatureHead(c.feature_width, numerics)
+        self.order_head = MlpHead(c.max_ordered_frames, numerics)
+
+    def encode_videos(
+        self,
+        videos: VideoBatch,
+        *,
+        frame_is_masked: Bool[Array, "B F"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "B F D"]:
+        """Frames that know their subtitles and one another."""
+        fused = self.fuse(videos, frame_is_masked=frame_is_masked, train=train)
+        return self.contextualise(fused, videos.frame_mask, train=train)
+
+    def fuse(
+        self,
+        videos: VideoBatch,
+        *,
+        frame_is_masked: Bool[Array, "B F"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "B F D"]:
+        """Frames with what their own subtitles add; one without meets none (H-21)."""
+        features = videos.features.astype(self.config.numerics.compute)
+        rows = self.cross_modal_rows(
+            videos, frame_is_masked=frame_is_masked, train=train
+        )
+        if frame_is_masked is not None:
+            features = self.frame_mask(features, frame_is_masked)
+        return self.frame_transform(features, train=train) + onto_frames(rows, videos)
+
+    def contextualise(
+        self,
+        fused: Float[Array, "B F D"],
+        frame_mask: Bool[Array, "B F"],
+        *,
+        train: bool = False,
+    ) -> Float[Array, "B F D"]:
+        """The temporal tower over each whole video."""
+        x = self.temporal_embedding(fused, jnp.arange(fused.shape[1])[None])
+        x = self.embedding_dropout(x, train=train)
+        return self.temporal(x, frame_mask.astype(jnp.int32), train=train)
+
+    def cross_modal_rows(
+        self,
+        videos: VideoBatch,
+        *,
+        frame_is_masked: Bool[Array, "B F"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "R L D"]:
+        """Hidden states of the packed rows, frame and token slots alike."""
+        x = self.embed_rows(videos, frame_is_masked=frame_is_masked)
+        x = self.embedding_dropout(x, train=train)
+        return self.cross_modal(x, videos.segment, train=train)
+
+    def embed_rows(
+        self, videos: VideoBatch, *, frame_is_masked: Bool[Array, "B F"] | None = None
+    ) -> Float[Array, "R L D"]:
+        """Slots before the cross-modal tower. Indices of the other kind are set to 0:
+        a position that one table holds may lie outside the other."""
+        features = videos.features.astype(self.config.numerics.compute)
+        is_frame = videos.frame >= 0
+        words = self.text_embedding(
+            jnp.where(is_frame, 0, videos.tokens),
+            jnp.where(is_frame, 0, videos.position),
+        )
+        projected = self.frame_embedding.project(features, frame_is_masked)
+        frames = self.frame_embedding(
+            gather(projected, videos.frame, num_groups=videos.num_groups),
+            jnp.where(is_frame, videos.position, 0),
+            self.text_embedding.constant_type(),
+        )
+        return jnp.where(is_frame[..., None], frames, words)
+
+    def encode_texts(
+        self, texts: TextBatch, *, train: bool = False
+    ) -> Float[Array, "R L D"]:
+        """Text alone, read by the cross-modal tower: one vector a token."""
+        x = self.text_embedding(texts.tokens, texts.position)
+        x = self.embedding_dropout(x, train=train)
+        return self.cross_modal(x, texts.segment, train=train)
+
+    def encode_queries(
+        self, texts: TextBatch, *, train: bool = False
+    ) -> Float[Array, "Q D"]:
+        """One vector a query; zeros where there is no query."""
+        return self.query(self.encode_texts(texts, train=train), texts, train=train)
+
+    def video_scores(
+        self,
+        queries: Float[Array, "Q D"],
+        frames: Float[Array, "B F D"],
+        frame_mask: Bool[Array, "B F"],
+    ) -> Float[Array, "Q B"]:
+        """Cosine of each query with the best frame of each video, in -1..1."""
+        return moment.video_scores(queries, frames, frame_mask)
+
+    def span_logits(
+        self,
+        queries: Float[Array, "Q D"],
+        frames: Float[Array, "Q F D"],
+        frame_mask: Bool[Array, "Q F"],
+    ) -> tuple[Float[Array, "Q F"], Float[Array, "Q F"]]:
+        """Logits of the first and last frame of query q's moment in video q."""
+        return self.span(queries, frames, frame_mask)
+
+    def all_span_logits(
+        self,
+        queries: Float[Array, "Q D"],
+        frames: Float[Array, "B F D"],
+        frame_mask: Bool[Array, "B F"],
+    ) -> tuple[Float[Array, "Q B F"], Float[Array, "Q B F"]]:
+        """The same for every query in every video."""
+        return self.span.everywhere(queries, frames, frame_mask)
+
+    def word_logits(self, hidden: Float[Array, "M D"]) -> Float[Array, "M V"]:
+        """Which word each hidden vector stands for."""
+        logits = self.word_head(hidden, self.text_embedding.word.embedding)
+        return logits[:, : self.config.vocab_size - self.config.unused_words]
+
+    def frame_features(self, frames: Float[Array, "B F D"]) -> Float[Array, "B F E"]:
+        """The raw feature each frame vector stands for."""
+        return self.feature_head(frames)
+
+    def frame_order(self, frames: Float[Array, "B F D"]) -> Float[Array, "B F V"]:
+        """Logits of where in the video each frame was."""
+        return self.order_head(frames)
+
+
+def onto_frames(
+    rows: Float[Array, "R L D"], videos: VideoBatch
+) -> Float[Array, "B F D"]:
+    """What the rows say about each frame: a sum over the slots that hold it.
+
+    One gather does it where the packer has checked that no frame has two owners.
+    """
+    if videos.owner is not None:
+        return gather(rows, videos.owner, num_groups=videos.num_groups)
+    shape = videos.frame_mask.shape
+    return sum_at(rows, videos.frame, shape, num_groups=videos.num_groups)

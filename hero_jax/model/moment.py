@@ -1,0 +1,146 @@
+"""Where a query is: how well each video fits it, and the span within (A.6)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from hero_jax.model.layers import Numerics, dense, head_init
+from hero_jax.types import Array, Bool, Float
+
+NORM_FLOOR = 1e-5
+"""Vectors shorter than this are divided by it: zeros stay zeros (B.5)."""
+NO_SCORE = -1e4
+"""The cosine of a frame that does not exist."""
+MAX_DENSE_SCORES = 2**24
+"""Query-frame scores held at once; more are reduced a few frames at a time."""
+
+
+def normalise(x: Float[Array, "*N D"]) -> Float[Array, "*N D"]:
+    """x / max(|x|, floor); the floor is inside the root, where 0 has a gradient."""
+    square = jnp.sum(x * x, axis=-1, keepdims=True)
+    return x / jnp.sqrt(jnp.maximum(square, NORM_FLOOR**2))
+
+
+def video_scores(
+    queries: Float[Array, "Q D"],
+    frames: Float[Array, "B F D"],
+    frame_mask: Bool[Array, "B F"],
+) -> Float[Array, "Q B"]:
+    """Cosine of each query with the best frame of each video."""
+    wide = jnp.promote_types(queries.dtype, jnp.float32)
+    queries = normalise(queries.astype(wide))
+    frames = normalise(frames.astype(wide))
+    num_frames = frames.shape[1]
+    fit = max(1, MAX_DENSE_SCORES // (len(queries) * len(frames)))
+    if num_frames <= fit:
+        return _best(queries, frames, frame_mask)
+    return _best_blockwise(queries, frames, frame_mask, block=fit)
+
+
+def _best(
+    queries: Float[Array, "Q D"],
+    frames: Float[Array, "B F D"],
+    frame_mask: Bool[Array, "B F"],
+) -> Float[Array, "Q B"]:
+    scores = jnp.einsum("qd,bfd->qbf", queries, frames)
+    return jnp.max(jnp.where(frame_mask, scores, NO_SCORE), axis=-1)
+
+
+def _best_blockwise(
+    queries: Float[Array, "Q D"],
+    frames: Float[Array, "B F D"],
+    frame_mask: Bool[Array, "B F"],
+    *,
+    block: int,
+) -> Float[Array, "Q B"]:
+    """A running maximum over blocks of frames; no [Q B F] exists, nor is it kept.
+
+    Frames are the axis that no mesh splits: every device works on each block.
+    """
+    padding = -frames.shape[1] % block
+    frames = jnp.pad(frames, ((0, 0), (0, padding), (0, 0)))
+    frame_mask = jnp.pad(frame_mask, ((0, 0), (0, padding)))
+    in_blocks = lambda x: jnp.moveaxis(x.reshape(len(x), -1, block, *x.shape[2:]), 1, 0)
+
+    @jax.checkpoint
+    def better(best, block):
+        return jnp.maximum(best, _best(queries, *block)), None
+
+    start = jnp.full((len(queries), len(frames)), NO_SCORE, frames.dtype)
+    return jax.lax.scan(better, start, (in_blocks(frames), in_blocks(frame_mask)))[0]
+
+
+def boundary_logits(
+    similarity: Float[Array, "*N F"],
+    frame_mask: Bool[Array, "*N F"],
+    weights: Float[Array, "N1"],
+    numerics: Numerics,
+) -> Float[Array, "*N F"]:
+    """Each frame's similarity with those around it, weighed by a short filter.
+
+    The official code lets the frames after the end of a video take part (H-12); here
+    there is nothing beyond the end.
+    """
+    if not numerics.official:
+        similarity = jnp.where(frame_mask, similarity, 0)
+    num_frames, reach = similarity.shape[-1], len(weights) // 2
+    edges = [(0, 0)] * (similarity.ndim - 1) + [(reach, reach)]
+    around = jnp.pad(similarity, edges)
+    logits = sum(
+        weights[k] * around[..., k : k + num_frames] for k in range(len(weights))
+    )
+    return jnp.where(frame_mask, logits, -1e4 if numerics.official else -1e9)
+
+
+class SpanPredictor(nn.Module):
+    """Start and end of what a query is about, in any video it is shown."""
+
+    width: int
+    numerics: Numerics
+
+    def setup(self) -> None:
+        self.projection = dense(self.width, self.numerics, head_init(self.width))
+        self.start = BoundaryFilter(self.numerics)
+        self.end = BoundaryFilter(self.numerics)
+
+    def __call__(
+        self,
+        queries: Float[Array, "Q D"],
+        frames: Float[Array, "Q F D"],
+        frame_mask: Bool[Array, "Q F"],
+    ) -> tuple[Float[Array, "Q F"], Float[Array, "Q F"]]:
+        """Logits of the first and the last frame: query q in video q."""
+        similarity = self._similarity("qd,qfd->qf", queries, frames)
+        return self.start(similarity, frame_mask), self.end(similarity, frame_mask)
+
+    def everywhere(
+        self,
+        queries: Float[Array, "Q D"],
+        frames: Float[Array, "B F D"],
+        frame_mask: Bool[Array, "B F"],
+    ) -> tuple[Float[Array, "Q B F"], Float[Array, "Q B F"]]:
+        """The same for every query in every video."""
+        similarity = self._similarity("qd,bfd->qbf", queries, frames)
+        mask = jnp.broadcast_to(frame_mask, similarity.shape)
+        return self.start(similarity, mask), self.end(similarity, mask)
+
+    def _similarity(self, axes: str, queries: Array, frames: Array) -> Array:
+        wide = self.numerics.wide
+        queries = self.projection(queries)
+        return jnp.einsum(axes, queries, frames, preferred_element_type=wide)
+
+
+class BoundaryFilter(nn.Module):
+    """The five weights of one boundary."""
+
+    numerics: Numerics
+    size: int = 5
+
+    @nn.compact
+    def __call__(
+        self, similarity: Float[Array, "*N F"], frame_mask: Bool[Array, "*N F"]
+    ) -> Float[Array, "*N F"]:
+        init = head_init(self.size).kernel
+        weights = self.param("filter", init, (self.size,), jnp.float32)
+        weights = weights.astype(self.numerics.wide)
+        return boundary_logits(similarity, frame_mask, weights, self.numerics)
