@@ -1,0 +1,45 @@
+"""The languages that datasets come in; the one place that knows any by name.
+
+Records carry the codes (BCP 47). A dataset in a new language is one entry here.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from data_pipelines import text
+
+
+@dataclasses.dataclass(frozen=True)
+class Language:
+    """What reports and builders need to know about a language."""
+
+    code: str
+    name: str
+    """In English, for tables."""
+    translated_from: str | None = None
+    """The code its texts were machine-translated from; such texts only train."""
+    normalise: Callable[[str], str] = text.clean
+    """Applied to every text when a dataset is built."""
+
+
+LANGUAGES = {
+    language.code: language
+    for language in (
+        Language("en", "English"),
+        Language("ja", "Japanese"),
+        Language("ko", "Korean"),
+        Language("zh", "Chinese"),
+        Language("zh-x-google", "Chinese (Google)", translated_from="en"),
+    )
+}
+
+
+def language(code: str) -> Language:
+    """The entry of a code; ValueError names the codes there are."""
+    if code not in LANGUAGES:
+        known = ", ".join(LANGUAGES)
+        raise ValueError(
+            f"language {code!r} is unknown: expected one of {known}, "
+            "or a new entry in data_pipelines/languages.py"
+        )
+    return LANGUAGES[code]
