@@ -117,7 +117,7 @@ class VSM:
         """
         scores = at_least_float32(scores)
         own, true = own_video(scores, positives)
-        by_video, is_rival = scores.T, negative.T
+        by_video, is_rival = jnp.transpose(scores), jnp.transpose(negative)
         videos = self._hardest(scores, negative)
         queries = self._hardest(by_video, is_rival)[own]
         mean = lambda *rivals: self._weighted_mean(*rivals, true=true, step=step)
