@@ -28,14 +28,14 @@ NO_SUBTITLES = "none"
 
 @dataclasses.dataclass(frozen=True)
 class Hit:
-    """One retrieved video with its predicted moment, in seconds."""
+    """One retrieved video and the moment predicted in it."""
 
     video_id: str
     score: float
-    start: float
-    end: float
+    moment: tuple[float, float] | None
+    """Start and end in seconds; None without a local objective."""
     duration: float
-    """Length of the whole video."""
+    """Length of the whole video, in seconds."""
     thumbnails: tuple[bytes, ...] = ()
     """PNG or JPEG files, in the order of time."""
 
@@ -139,7 +139,9 @@ class Measure:
     def show(self, value: float | None) -> str:
         if value is None:
             return "–"
-        return f"{value:.1f}" if self.is_percentage else f"{value:.3f}".lstrip("0")
+        if self.is_percentage:
+            return f"{value:.1f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
+        return f"{value:.3f}".removeprefix("0")
 
 
 VR_MRR = Measure("VR MRR", ("VR", "MRR"), is_percentage=False)
