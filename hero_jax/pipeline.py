@@ -23,6 +23,7 @@ from typing import Any
 import grain.python as grain
 import jax
 import numpy as np
+from absl import flags
 
 from hero_jax.errors import UserError
 from hero_jax.tasks import packing
@@ -114,6 +115,7 @@ class Pipeline:
             grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
         )
         if self.num_workers:
+            flags.FLAGS.mark_as_parsed()  # Grain reads its defaults from there
             dataset = dataset.mp_prefetch(
                 grain.MultiprocessingOptions(num_workers=self.num_workers)
             )

@@ -14,11 +14,14 @@ With `num_groups` G > 1 the leading axes are G equal blocks, and every index
 rows then live on the same shard of the data axis.
 """
 
+import typing
+
 import flax.struct
 
 from hero_jax.types import Array, Bool, Float, Int
 
 
+@typing.no_type_check  # as a pytree it also holds tracers, shardings and None
 @flax.struct.dataclass
 class TextBatch:
     """Texts packed into rows; text q is segment `segment_of[q]` of row `row[q]`."""
@@ -37,6 +40,7 @@ class TextBatch:
         return self.segment_of > 0
 
 
+@typing.no_type_check  # as a pytree it also holds tracers, shardings and None
 @flax.struct.dataclass
 class VideoBatch:
     """Frames of every video once, and their subtitles' segments packed into rows."""

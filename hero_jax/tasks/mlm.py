@@ -1,6 +1,7 @@
 """Masked language modelling beside the frames (paper section 3.3, C.2)."""
 
 import dataclasses
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from hero_jax.types import Array, Bool, Float, Int, Metrics, Scalar
 IGNORED = -1
 
 
+@typing.no_type_check  # as a pytree it also holds tracers, shardings and None
 @flax.struct.dataclass
 class MlmBatch:
     videos: VideoBatch

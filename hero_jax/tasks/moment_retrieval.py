@@ -6,6 +6,7 @@ and of every query are drawn independently, which is what makes the task cross-l
 """
 
 import dataclasses
+import typing
 import zlib
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
@@ -31,6 +32,7 @@ NO_SPAN = (-1, -1)
 NO_TEXT = np.zeros(0, np.int32)
 
 
+@typing.no_type_check  # as a pytree it also holds tracers, shardings and None
 @flax.struct.dataclass
 class MomentBatch:
     """Videos, and the queries about them."""
@@ -47,6 +49,7 @@ class MomentBatch:
     """Drawn once a batch (C.5: the span loss is active on one batch in five)."""
 
 
+@typing.no_type_check  # as a pytree it also holds tracers, shardings and None
 @flax.struct.dataclass
 class MomentPredictions:
     scores: Float[Array, "Q B"]

@@ -91,7 +91,7 @@ def best_fit(sizes: Sequence[int], row_length: int) -> tuple[list[Place], int]:
     return places, len(filled)  # type: ignore[return-value]
 
 
-def balance(costs: Sequence[float], num_bins: int) -> list[list[int]]:
+def balance(costs: Sequence[int | float], num_bins: int) -> list[list[int]]:
     """Items in `num_bins` equally long lists whose sums of cost are nearly equal.
 
     Longest-processing-time-first with a cap on the count; `len(costs)` must be a

@@ -6,6 +6,7 @@ translations of the batch.
 """
 
 import dataclasses
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from hero_jax.tasks.source import Source
 from hero_jax.types import Array, Float, Int, Metrics, Scalar
 
 
+@typing.no_type_check  # as a pytree it also holds tracers, shardings and None
 @flax.struct.dataclass
 class ParallelBatch:
     texts: TextBatch
