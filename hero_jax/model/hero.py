@@ -12,7 +12,7 @@ from hero_jax.model.embeddings import FrameEmbedding, MaskEmbedding, TextEmbeddi
 from hero_jax.model.gather import gather, sum_at
 from hero_jax.model.language_model import WordHead
 from hero_jax.model.layers import (
-    FeatureHead,
+    FrameRegression,
     MlpHead,
     Numerics,
     PositionEmbedding,
@@ -109,7 +109,7 @@ class Hero(nn.Module):
         )
         self.span = moment.SpanPredictor(c.width, numerics)
         self.word_head = WordHead(numerics)
-        self.feature_head = FeatureHead(c.feature_width, numerics)
+        self.frame_regression = FrameRegression(c.feature_width, numerics)
         self.order_head = MlpHead(c.max_ordered_frames, numerics)
 
     def encode_videos(
@@ -230,7 +230,7 @@ class Hero(nn.Module):
 
     def frame_features(self, frames: Float[Array, "B F D"]) -> Float[Array, "B F E"]:
         """The raw feature each frame vector stands for."""
-        return self.feature_head(frames)
+        return self.frame_regression(frames)
 
     def frame_order(self, frames: Float[Array, "B F D"]) -> Float[Array, "B F V"]:
         """Logits of where in the video each frame was."""

@@ -149,7 +149,7 @@ class MlpHead(nn.Module):
         return dense(self.num_outputs, self.numerics, self.init, name="outer")(x)
 
 
-class FeatureHead(nn.Module):
+class FrameRegression(nn.Module):
     """Frame vectors back to raw features, for masked frames (A.7, feat_regress)."""
 
     feature_width: int

@@ -1,0 +1,296 @@
+"""Released HERO weights <-> our parameter tree: the one table of names."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from hero_jax.errors import UserError
+from hero_jax.model.hero import Hero, HeroConfig
+from hero_jax.model.layout import TextBatch, VideoBatch
+from hero_jax.model.transformer import TransformerConfig
+from hero_jax.types import PyTree
+
+StateDict = Mapping[str, np.ndarray]
+"""Official name -> array, as `torch.load` or a safetensors file gives it."""
+
+LAYER = {
+    "attention/query": "attention.self.query",
+    "attention/key": "attention.self.key",
+    "attention/value": "attention.self.value",
+    "attention/output/dense": "attention.output.dense",
+    "attention/output/norm": "attention.output.LayerNorm",
+    "inner": "intermediate.dense",
+    "output/dense": "output.dense",
+    "output/norm": "output.LayerNorm",
+}
+
+
+def _tower(ours: str, official: str) -> dict[str, str]:
+    """{layer} stands for the number that our leading axis counts."""
+    return {
+        f"{ours}/layers/{path}": f"{official}.encoder.layer.{{layer}}.{name}"
+        for path, name in LAYER.items()
+    }
+
+
+MODULES = {
+    "text_embedding/word": "v_encoder.f_encoder.embeddings.word_embeddings",
+    "text_embedding/position": "v_encoder.f_encoder.embeddings.position_embeddings",
+    "text_embedding/type": "v_encoder.f_encoder.embeddings.token_type_embeddings",
+    "text_embedding/norm": "v_encoder.f_encoder.embeddings.LayerNorm",
+    "frame_embedding/mask/rows": "v_encoder.f_encoder.img_embeddings.mask_embedding",
+    "frame_embedding/feature_norm": "v_encoder.f_encoder.img_embeddings.img_LayerNorm",
+    "frame_embedding/projection": "v_encoder.f_encoder.img_embeddings.img_linear",
+    "frame_embedding/position": (
+        "v_encoder.f_encoder.img_embeddings.position_embeddings"
+    ),
+    "frame_embedding/norm": "v_encoder.f_encoder.img_embeddings.LayerNorm",
+    **_tower("cross_modal", "v_encoder.f_encoder"),
+    "word_head": "v_encoder.f_encoder.lm_head",
+    "word_head/dense": "v_encoder.f_encoder.lm_head.dense",
+    "word_head/norm": "v_encoder.f_encoder.lm_head.LayerNorm",
+    "frame_mask/rows": "v_encoder.mask_embedding",
+    "frame_transform/norm": "v_encoder.frame_transform.LayerNorm",
+    "frame_transform/dense": "v_encoder.frame_transform.net.1",
+    "temporal_embedding/position": "v_encoder.c_encoder.embeddings.position_embeddings",
+    "temporal_embedding/norm": "v_encoder.c_encoder.embeddings.LayerNorm",
+    **_tower("temporal", "v_encoder.c_encoder"),
+    "frame_regression/inner": "v_encoder.feat_regress.net.0",
+    "frame_regression/norm": "v_encoder.feat_regress.net.2",
+    "frame_regression/outer": "v_encoder.feat_regress.net.3",
+    "order_head/inner": "v_encoder.fom_output.linear_1",
+    "order_head/norm": "v_encoder.fom_output.LayerNorm",
+    "order_head/outer": "v_encoder.fom_output.linear_2",
+    "query/projection/norm": "q_feat_attn.query_input_proj.LayerNorm",
+    "query/projection/dense": "q_feat_attn.query_input_proj.net.1",
+    "query/position/position": "q_feat_attn.query_pos_embed.position_embeddings",
+    "query/position/norm": "q_feat_attn.query_pos_embed.LayerNorm",
+    "query/attention/query": "q_feat_attn.query_self_attention.self.query",
+    "query/attention/key": "q_feat_attn.query_self_attention.self.key",
+    "query/attention/value": "q_feat_attn.query_self_attention.self.value",
+    "query/attention/output/dense": "q_feat_attn.query_self_attention.output.dense",
+    "query/attention/output/norm": "q_feat_attn.query_self_attention.output.LayerNorm",
+    "query/importance": "q_feat_attn.modular_vector_mapping",
+    "span/projection": "video_query_linear",
+    "span/start": "video_st_predictor",
+    "span/end": "video_ed_predictor",
+}
+"""Our module path -> official module name, for every part of the pre-trained model."""
+
+WORDS = "v_encoder.f_encoder.embeddings.word_embeddings.weight"
+TIED = "v_encoder.f_encoder.lm_head.decoder.weight"
+"""The word table a second time."""
+
+UNUSED = re.compile(r"v_encoder\.[fc]_encoder\.pooler\.dense\.(weight|bias)")
+"""Parameters that no task of the official code uses (H-18): carried over, never run."""
+NOT_PARAMETERS = re.compile(
+    r"vocab_padded|(.*\.)?pad|decoder\.tri_mask|(.*\.)?\w*loss_func\.one_hot"
+)
+"""Buffers and flags that files hold among the weights (H-66)."""
+
+
+class WeightsError(UserError):
+    """A file of weights does not fit the model."""
+
+
+def from_official(state: StateDict, config: HeroConfig) -> PyTree:
+    """All of `Hero`'s parameters, float32, read from a state dict.
+
+    Raises WeightsError naming every entry that is missing, unknown or misshapen.
+    """
+    _check(state, config)
+
+    def read(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        ours = [
+            _to_our_layout(_leaf(path), np.asarray(state[name], np.float32))
+            for name in _official_names(path, leaf)
+        ]
+        return np.stack(ours) if _is_stacked(path) else ours[0]
+
+    return jax.tree_util.tree_map_with_path(read, hero_shapes(config))
+
+
+def to_official(
+    params: PyTree, carried: StateDict | None = None
+) -> dict[str, np.ndarray]:
+    """Our parameters (or gradients) under official names and in official layout.
+
+    Holds what `params` holds; `carried` adds the entries that a file came with and
+    that the model has no use for.
+    """
+    state = dict(carried or {})
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        layers = np.asarray(leaf) if _is_stacked(path) else [np.asarray(leaf)]
+        for name, array in zip(_official_names(path, leaf), layers):
+            state[name] = _to_official_layout(_leaf(path), array)
+    if "word_head" in params:
+        state[TIED] = state[WORDS]
+    return state
+
+
+def carried_over(state: StateDict) -> dict[str, np.ndarray]:
+    """The known entries of a state dict that our tree has no place for."""
+    return {name: value for name, value in state.items() if _is_known(name)}
+
+
+def hero_shapes(config: HeroConfig) -> PyTree:
+    """Every parameter that `Hero` can have, as shapes."""
+    ints = lambda *shape: np.zeros(shape, np.int32)
+    videos = VideoBatch(
+        np.zeros((1, 1, config.feature_width), np.float32),
+        np.ones((1, 1), bool),
+        *(ints(1, 2) for _ in range(4)),
+    )
+    texts = TextBatch(*(ints(1, 2) for _ in range(3)), ints(1), ints(1))
+    hero = Hero(config)
+    initialise = lambda key: hero.init(key, videos, texts, method=_use_everything)
+    return jax.eval_shape(initialise, jax.random.key(0))["params"]
+
+
+def config_from_official(model: Mapping[str, Any], state: StateDict) -> HeroConfig:
+    """The sizes of a model from its official config file and its weights.
+
+    The weights decide where the file is known to lie: a vocabulary padded after the
+    file was written leaves the difference as unused words (A.12), and the number of
+    frames in a segment is the length of their table (A.13).
+    """
+    rows = lambda name: _entry(state, name).shape[0]
+    size = lambda part, field: _field(model, part, field)
+    vocab_size = rows(WORDS)
+    return HeroConfig(
+        vocab_size=vocab_size,
+        unused_words=max(vocab_size - size("f_config", "vocab_size"), 0),
+        feature_width=rows("v_encoder.f_encoder.img_embeddings.img_LayerNorm.weight"),
+        max_positions=size("f_config", "max_position_embeddings"),
+        max_segment_frames=rows(
+            "v_encoder.f_encoder.img_embeddings.position_embeddings.weight"
+        ),
+        max_frames=size("c_config", "max_position_embeddings"),
+        max_query_positions=size("q_config", "max_position_embeddings"),
+        cross_modal=_transformer_config(model, "f_config"),
+        temporal=_transformer_config(model, "c_config"),
+        query_heads=size("q_config", "num_attention_heads"),
+        dropout=size("f_config", "hidden_dropout_prob"),
+    )
+
+
+def _use_everything(hero: Hero, videos: VideoBatch, texts: TextBatch) -> None:
+    """Touches each part once, so that each gets its parameters."""
+    frames = hero.encode_videos(videos, frame_is_masked=videos.frame_mask)
+    queries = hero.encode_queries(texts)
+    hero.span_logits(queries, frames, videos.frame_mask)
+    hero.word_logits(hero.cross_modal_rows(videos)[0])
+    hero.frame_features(frames)
+    hero.frame_order(frames)
+
+
+def _check(state: StateDict, config: HeroConfig) -> None:
+    expected = {
+        name: shape
+        for path, leaf in jax.tree_util.tree_leaves_with_path(hero_shapes(config))
+        for name, shape in _official_shapes(path, leaf)
+    }
+    given = {name: np.shape(value) for name, value in state.items()}
+    unknown = [n for n in given if n not in expected and not _is_known(n)]
+    misshapen = [
+        f"{name} is {given[name]}, not {shape}"
+        for name, shape in expected.items()
+        if name in given and given[name] != shape
+    ]
+    problems = {
+        "missing": [name for name in expected if name not in given],
+        "unknown": unknown,
+        "misshapen": misshapen,
+    }
+    if found := [f"{kind}: {', '.join(n)}" for kind, n in problems.items() if n]:
+        raise WeightsError(
+            f"weights do not fit the model; {'; '.join(found)}; "
+            "give the config these weights were trained with"
+        )
+    if TIED in state and not np.array_equal(state[TIED], state[WORDS]):
+        raise WeightsError(
+            f"weights: {TIED} differs from {WORDS}, but the model has one word table "
+            "for both: remove the one that is wrong"
+        )
+
+
+def _is_known(name: str) -> bool:
+    return bool(
+        name == TIED or UNUSED.fullmatch(name) or NOT_PARAMETERS.fullmatch(name)
+    )
+
+
+def _official_shapes(
+    path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    shape = leaf.shape[1:] if _is_stacked(path) else leaf.shape
+    official = jax.eval_shape(
+        lambda x: _to_official_layout(_leaf(path), x),
+        jax.ShapeDtypeStruct(shape, leaf.dtype),
+    )
+    for name in _official_names(path, leaf):
+        yield name, official.shape
+
+
+def _official_names(path: tuple[Any, ...], leaf: Any) -> list[str]:
+    """The official entries of one of our leaves: one, or one for each layer."""
+    *module, kind = (key.key for key in path)
+    suffix = ".bias" if kind == "bias" else ".weight"
+    name = MODULES["/".join(module)] + suffix
+    if not _is_stacked(path):
+        return [name]
+    return [name.format(layer=layer) for layer in range(leaf.shape[0])]
+
+
+def _is_stacked(path: tuple[Any, ...]) -> bool:
+    return any(key.key == "layers" for key in path)
+
+
+def _leaf(path: tuple[Any, ...]) -> str:
+    return path[-1].key
+
+
+def _to_our_layout(kind: str, array: Any) -> Any:
+    """PyTorch keeps a linear layer as [out, in] and a filter as [1, 1, size]."""
+    if kind == "kernel":
+        return array.T
+    return array.reshape(-1) if kind == "filter" else array
+
+
+def _to_official_layout(kind: str, array: Any) -> Any:
+    if kind == "kernel":
+        return array.T
+    return array[None, None] if kind == "filter" else array
+
+
+def _transformer_config(model: Mapping[str, Any], part: str) -> TransformerConfig:
+    if (activation := _field(model, part, "hidden_act")) != "gelu":
+        raise WeightsError(
+            f"model config: {part}.hidden_act is {activation!r}, but HERO has 'gelu'"
+        )
+    return TransformerConfig(
+        width=_field(model, part, "hidden_size"),
+        num_heads=_field(model, part, "num_attention_heads"),
+        num_layers=_field(model, part, "num_hidden_layers"),
+        mlp_width=_field(model, part, "intermediate_size"),
+        dropout=_field(model, part, "hidden_dropout_prob"),
+    )
+
+
+def _field(model: Mapping[str, Any], part: str, field: str) -> Any:
+    try:
+        return model[part][field]
+    except (KeyError, TypeError):
+        raise WeightsError(
+            f"model config: {part}.{field} is missing: give the official config file"
+        ) from None
+
+
+def _entry(state: StateDict, name: str) -> np.ndarray:
+    try:
+        return state[name]
+    except KeyError:
+        raise WeightsError(f"weights: {name} is missing") from None
