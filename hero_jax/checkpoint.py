@@ -90,7 +90,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps with a committed checkpoint, oldest first."""
-        return sorted(self._manager.all_steps(read=True))
+        self._manager.reload()
+        return sorted(self._manager.all_steps())
 
     def save(self, step: int, items: Items, *, config: Any, data: Mapping) -> bool:
         """Starts to save; the previous save is finished first. False if it failed."""
@@ -109,6 +110,12 @@ class Checkpoints:
         except (OSError, ValueError) as error:  # tensorstore: RESOURCE_EXHAUSTED
             self._manager.reload()
             self._failed("before", error)
+
+    def finish(self, step: int) -> None:
+        """Returns once `step` is committed; an error if it cannot be."""
+        self.wait()
+        if step not in self.steps():
+            raise BusyError(f"{self._directory}: step {step} could not be saved")
 
     def close(self) -> None:
         """Finishes what is being saved; without it that checkpoint would be lost."""
@@ -186,7 +193,6 @@ class Checkpoints:
             target.parent.mkdir(exist_ok=True)
             (self._directory / str(step)).rename(target)
         _meet(f"step {step} set aside")
-        self._manager.reload()
 
     def _sweep(self) -> None:
         """Removes what a kill left of unfinished saves."""

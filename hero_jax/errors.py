@@ -26,10 +26,15 @@ class BusyError(UserError):
 
 
 def run_main(main: Callable[[], Any]) -> None:
-    """Runs `main`; a `UserError` ends the process with its line and its code."""
+    """Runs `main`; a mistake of the user ends the process with its line and its code.
+
+    Mistakes are ValueErrors with an `exit_code`: ours, and those of `data_pipelines`.
+    """
     try:
         main()
-    except UserError as error:
+    except ValueError as error:
+        if not hasattr(error, "exit_code"):
+            raise
         print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
         leave(error.exit_code)
     except KeyboardInterrupt:

@@ -59,13 +59,13 @@ class Curves:
 class Progress:
     """A bar with loss, videos per second and time left; silent off a terminal."""
 
-    def __init__(self, num_steps: int, *, start: int, name: str):
+    def __init__(self, num_steps: int, *, start: int, name: str, is_shown: bool):
         self._bar = tqdm(
             total=num_steps,
             initial=start,
             desc=name,
             unit="step",
-            disable=not sys.stderr.isatty(),
+            disable=not (is_shown and sys.stderr.isatty()),
             bar_format="{desc} {percentage:3.0f}% |{bar}| {n}/{total} "
             "[{elapsed}<{remaining}{postfix}]",
         )

@@ -22,11 +22,11 @@ MIN_LEARNING_RATE = 1e-8
 # Paths of parameters that the official name rule leaves without weight decay (G.1):
 # every bias and every gain of a LayerNorm. A gain inside feat_regress is no
 # "LayerNorm.weight" by name, so it is decayed (H-61). Scalars (temperatures) are ours.
-NO_DECAY = re.compile(r"(^|/)(bias|scale|log_temperature)$")
-DECAYED_GAIN = re.compile(r"(^|/)frame_regression/.*scale$")
+NO_DECAY = re.compile(r"(^|/)(bias|scale|log_scale)$")
+DECAYED_GAIN = re.compile(r"(^|/)feature_head/norm/scale$")
 
-ENCODER = re.compile(r"(^|/)hero/")
-"""Parameters of the shared encoder; `head_multiplier` is for all others."""
+ENCODER = re.compile(r"(^|/)hero/(?!query/|span/)")
+"""Parameters of the official `v_encoder`; `head_multiplier` is for all others."""
 
 
 @dataclasses.dataclass(frozen=True)

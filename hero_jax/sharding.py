@@ -15,12 +15,13 @@ from hero_jax.types import PyTree
 # Parameter path -> its place on the mesh; the first match wins. Optimizer
 # moments end in the same path as their parameter, so one table covers both.
 PARAMETER_RULES = (
-    (r"attention/(query|key|value)/kernel$", P("data", "model", None)),  # D H D/H
-    (r"attention/output/kernel$", P("model", None, "data")),  # H D/H D
-    (r"mlp/up/kernel$", P("data", "model")),  # D I
-    (r"mlp/down/kernel$", P("model", "data")),  # I D
-    (r"token_embedding/embedding$", P("model", "data")),  # V D
-    (r"", P()),  # norms, biases, position tables, task heads
+    (r"layers/attention/(query|key|value)/kernel$", P(None, "data", "model")),  # N D D
+    (r"layers/attention/output/dense/kernel$", P(None, "model", "data")),  # N D D
+    (r"layers/inner/kernel$", P(None, "data", "model")),  # N D I
+    (r"layers/output/dense/kernel$", P(None, "model", "data")),  # N I D
+    (r"word/embedding$", P("model", "data")),  # V D
+    (r"kernel$", P("data", "model")),  # projections, the query encoder, heads
+    (r"", P()),  # norms, biases, filters, position tables
 )
 
 
