@@ -19,6 +19,7 @@ from data_pipelines.readers.fields import (
     checked_id,
     checked_language,
     checked_seconds,
+    checked_split,
     read_json,
     read_json_lines,
 )
@@ -154,7 +155,10 @@ def read_durations(path: Path) -> dict[str, dict[str, float]]:
     """
     table = read_json(path)
     known: dict[str, str] = {}
-    return {split: _split_durations(table.row(split), known) for split in table.values}
+    return {
+        checked_split(split, path, "split"): _split_durations(table.row(split), known)
+        for split in table.values
+    }
 
 
 def _split_durations(row: Row, known: dict[str, str]) -> dict[str, float]:

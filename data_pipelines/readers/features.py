@@ -44,6 +44,11 @@ class Header:
     width: int
     dtype: np.dtype
 
+    @property
+    def stored_dtype(self) -> np.dtype:
+        """How the array is kept: float16 as it is, everything else as float32."""
+        return np.dtype(np.float16 if self.dtype.itemsize == 2 else np.float32)
+
 
 def read_header(path: Path, *, width: int | None = None) -> Header:
     """The array's header, checked; with `width` it must be so wide."""
@@ -64,22 +69,17 @@ def read_features(path: Path, *, width: int | None = None) -> np.ndarray:
     values = np.frombuffer(data, header.dtype)
     shape = (header.num_frames, header.width)
     values = values.reshape(shape, order="F" if is_fortran else "C")
-    return _finite(values, path)
+    return _finite(values, header.stored_dtype, path)
 
 
-def _finite(values: np.ndarray, path: Path) -> np.ndarray:
+def _finite(values: np.ndarray, dtype: np.dtype, path: Path) -> np.ndarray:
     with np.errstate(over="ignore"):
-        stored = values.astype(stored_dtype(values.dtype))
+        stored = values.astype(dtype)
     if not np.isfinite(stored).all():
         frame, column = np.argwhere(~np.isfinite(stored))[0]
         problem = f"{values[frame, column]} at frame {frame}, column {column}"
         raise wrong(path, KEY, problem, "extract this video again")
     return stored
-
-
-def stored_dtype(dtype: np.dtype) -> np.dtype:
-    """How features of this type are kept."""
-    return np.dtype(np.float16 if dtype.itemsize == 2 else np.float32)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ MAX_FILE = 1 << 28
 """Bytes of a file that is read whole."""
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 # Characters that Unicode calls letters or symbols, and that leave no mark on paper.
@@ -190,6 +191,14 @@ def checked_language(code: str, place: object, field: str) -> str:
         problem = f"{found(code)} is no language code"
         raise wrong(place, field, problem, "use codes such as en, zh, pt-BR")
     return code
+
+
+def checked_split(name: str, place: object, field: str) -> str:
+    """A name that can be part of a record file's name."""
+    if not SPLIT.fullmatch(name):
+        problem = f"{found(name)} is no split name"
+        raise wrong(place, field, problem, "use lower-case letters, digits and _")
+    return name
 
 
 def _described(value: Any) -> str:

@@ -1,0 +1,247 @@
+"""Builds a dataset from a raw release: `python -m data_pipelines.build --help`.
+
+A dataset appears whole or not at all. It is written beside its place and renamed; what
+a killed build had finished is taken up by the next one.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import fcntl
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_pipelines.readers.errors import BusyError, InputError, wrong
+
+if TYPE_CHECKING:
+    from data_pipelines.builders.base import CorpusBuilder
+    from data_pipelines.builders.manifest import Manifest
+    from data_pipelines.builders.raw import RawCorpus, Request
+
+DATASETS = ("microtv", "mtvr", "mtvr_loo")
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """What a build made, or found made already."""
+
+    dataset: str
+    """The name to open it by: the dataset's, with the fold for mtvr_loo."""
+    manifest: "Manifest"
+    is_new: bool
+    seconds: float
+    warnings: Sequence[str]
+
+    def __str__(self) -> str:
+        splits = self.manifest.splits.values()
+        kind = "" if self.manifest.feature_dtype else " (zeros: no features given)"
+        return (
+            f"{self.dataset}: {sum(s.num_videos for s in splits)} videos, "
+            f"{sum(s.num_queries for s in splits)} queries, "
+            f"features {self.manifest.feature_width} wide{kind}, "
+            f"{'built in' if self.is_new else 'up to date, checked in'} "
+            f"{self.seconds:.1f} s"
+        )
+
+
+def build_dataset(
+    dataset: str,
+    *,
+    data_dir: str | Path,
+    out: str | Path,
+    features: str | Path | None = None,
+    interval: float = 1.5,
+    workers: int = 1,
+    fold: int = 0,
+    allow_missing: bool = False,
+) -> Built:
+    """Builds into `out` unless the same dataset stands there; see `Request`.
+
+    Raises InputError where the release is at fault, BusyError where another process
+    builds the same dataset.
+    """
+    from data_pipelines.builders.raw import Request
+
+    name = f"mtvr_loo_fold{fold}" if dataset == "mtvr_loo" else dataset
+    request = Request(
+        data_dir=Path(data_dir),
+        features=None if features is None else Path(features),
+        interval=interval,
+        workers=workers,
+        fold=fold,
+        allow_missing=allow_missing,
+        cache=Path(out) / f".{name}.features",
+    )
+    begin = time.monotonic()
+    _check(request)
+    with _only_builder(Path(out), name):
+        manifest, is_new = _build(_builder_of(dataset), request, Path(out), name)
+    seconds = time.monotonic() - begin
+    return Built(name, manifest, is_new, seconds, request.tally.lines())
+
+
+def _check(request: "Request") -> None:
+    for option, folder in (
+        ("data_dir", request.data_dir),
+        ("features", request.features),
+    ):
+        if folder is not None and not folder.is_dir():
+            raise wrong(folder, f"--{option}", "is not a directory")
+    if not 0 < request.interval <= 60:
+        problem = f"found {request.interval:g}, expected seconds above 0 and up to 60"
+        raise InputError(f"--interval: {problem}")
+    if request.workers < 1:
+        raise InputError(f"--workers: found {request.workers}, expected 1 or more")
+    if request.fold not in range(5):
+        raise InputError(f"--fold: found {request.fold}, expected 0, 1, 2, 3 or 4")
+
+
+def _builder_of(dataset: str) -> "type[CorpusBuilder]":
+    """Imported here, so that `--help` need not wait for TFDS."""
+    from data_pipelines.builders import microtv, mtvr, mtvr_loo
+
+    return {
+        "microtv": microtv.MicroTv,
+        "mtvr": mtvr.Mtvr,
+        "mtvr_loo": mtvr_loo.MtvrLoo,
+    }[dataset]
+
+
+def _build(
+    builder: "type[CorpusBuilder]", request: "Request", out: Path, name: str
+) -> "tuple[Manifest, bool]":
+    from data_pipelines.builders.base import write_corpus
+
+    final, stage, previous = out / name, out / f".{name}.building", _previous(out, name)
+    _recover(final, previous)
+    raw = builder.read(request)
+    if manifest := _standing(final, raw):
+        return manifest, False
+    _prepare_stage(stage, raw)
+    manifest = write_corpus(builder, raw, stage=stage, workers=request.workers)
+    _publish(stage / name, final, previous)
+    shutil.rmtree(stage)
+    return manifest, True
+
+
+def _previous(out: Path, name: str) -> Path:
+    return out / f".{name}.previous"
+
+
+def _standing(final: Path, raw: "RawCorpus") -> "Manifest | None":
+    """The dataset that stands there, if it is whole and made from the same records."""
+    from data_pipelines.builders import manifest as manifests
+
+    try:
+        manifest = manifests.read_manifest(final)
+        manifests.check_sizes(final, manifest)
+    except InputError:
+        return None
+    return manifest if manifest.source == raw.digest() else None
+
+
+def _prepare_stage(stage: Path, raw: "RawCorpus") -> None:
+    """Keeps the finished files of a killed build of the same records, nothing else."""
+    from data_pipelines.builders.shards import TEMPORARY, write_whole
+
+    plan = stage / "source.sha256"
+    if not plan.exists() or plan.read_text() != raw.digest():
+        shutil.rmtree(stage, ignore_errors=True)
+        stage.mkdir(parents=True)
+        write_whole(plan, raw.digest())
+    for leftover in [*stage.rglob("incomplete.*"), *stage.rglob(f"*{TEMPORARY}")]:
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def _publish(new: Path, final: Path, previous: Path) -> None:
+    """Two renames; between them nothing stands, and `_recover` brings the old back."""
+    if final.exists():
+        final.replace(previous)
+    new.replace(final)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _recover(final: Path, previous: Path) -> None:
+    if previous.exists() and not final.exists():
+        previous.replace(final)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _only_builder(out: Path, name: str) -> Iterator[None]:
+    """Holds the dataset's lock; the system lets go of it when the process ends."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / f".{name}.lock").open("a+")
+    except OSError as error:
+        raise wrong(out, "--out", f"cannot be written: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read() or "another process"
+            problem = f"{holder} builds {name} here"
+            raise BusyError(f"{out}: {problem} (wait for it to end)") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0, 2 for bad input, 75 while another process builds the same."""
+    options = _parser().parse_args(arguments)
+    try:
+        built = build_dataset(**vars(options))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for warning in built.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(built)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_pipelines.build",
+        description="Builds a dataset (record files that open by random access) from a "
+        "raw release. The same command takes up a killed build where it stopped.",
+    )
+    parser.add_argument("dataset", choices=DATASETS, help="what --data_dir holds")
+    parser.add_argument("--data_dir", required=True, help="the raw release")
+    parser.add_argument("--out", required=True, help="where datasets are built")
+    parser.add_argument(
+        "--features",
+        help="folder of <video_id>.npz files, key `features`, [frames, width]; without "
+        "it microtv extracts them from its videos, mTVR has frames of zeros",
+    )
+    parser.add_argument(
+        "--interval", type=float, default=1.5, help="seconds between frames (1.5)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that extract and write (1)"
+    )
+    parser.add_argument(
+        "--fold", type=int, default=0, help="mtvr_loo: which fold is tested, 0-4 (0)"
+    )
+    parser.add_argument(
+        "--allow_missing",
+        action="store_true",
+        help="drop videos without features and queries of unknown videos, and say so",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""`corpus.json`: what a built dataset consists of, so that no half of it passes."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from data_pipelines.builders.raw import RawCorpus
+from data_pipelines.builders.shards import Shard, sha256, write_whole
+from data_pipelines.readers.errors import found, wrong
+from data_pipelines.readers.fields import Row, read_json
+from data_pipelines.schema import SCHEMA_VERSION
+
+NAME = "corpus.json"
+KINDS = ("videos", "queries", "parallel", "features")
+VERSION = f"{SCHEMA_VERSION}.0.0"
+"""The TFDS version of everything that this program writes."""
+REMEDY = "build the dataset again"
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    size: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Counts of one split, and one digest of its record files."""
+
+    num_videos: int
+    num_queries: int
+    num_parallel: int
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A built dataset; file names are relative to its folder."""
+
+    name: str
+    languages: tuple[str, ...]
+    interval: float
+    feature_width: int
+    feature_dtype: str | None
+    source: str
+    """Digest of the raw records that it was built from."""
+    splits: Mapping[str, Split]
+    files: Mapping[str, File]
+
+
+def stored_split(split: str) -> str:
+    """The name of a split in TFDS, where `all` means the union of the others."""
+    return "whole" if split == "all" else split
+
+
+def is_of_split(file: str, split: str) -> bool:
+    return f"-{stored_split(split)}.array_record-" in file
+
+
+def make_manifest(root: Path, raw: RawCorpus, shards: Iterable[Shard]) -> Manifest:
+    """The manifest of what stands in `root`; digests of shards are taken as given."""
+    known = {"/".join(shard.path.parts[-3:]): shard.sha256 for shard in shards}
+    paths = sorted(path for path in root.rglob("*") if path.is_file())
+    files = {
+        path.relative_to(root).as_posix(): File(
+            path.stat().st_size,
+            known.get("/".join(path.parts[-3:])) or sha256(path),
+        )
+        for path in paths
+    }
+    return Manifest(
+        name=raw.name,
+        languages=raw.languages,
+        interval=raw.interval,
+        feature_width=raw.feature_width,
+        feature_dtype=raw.feature_dtype,
+        source=raw.digest(),
+        splits={
+            name: Split(
+                len(split.videos),
+                len(split.queries),
+                len(split.parallel),
+                _digest(files, name),
+            )
+            for name, split in raw.splits.items()
+        },
+        files=files,
+    )
+
+
+def _digest(files: Mapping[str, File], split: str) -> str:
+    shards = [f"{n} {f.sha256}" for n, f in files.items() if is_of_split(n, split)]
+    return hashlib.sha256("\n".join(shards).encode()).hexdigest()
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    values = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(manifest)}
+    write_whole(root / NAME, json.dumps(values, indent=1))
+
+
+def read_manifest(root: Path) -> Manifest:
+    """The manifest of a built dataset; another schema version is refused."""
+    row = read_json(root / NAME)
+    version = row.typed("schema_version", int, "a number")
+    if version != SCHEMA_VERSION:
+        problem = f"found {version}, this program reads {SCHEMA_VERSION}"
+        raise row.wrong("schema_version", problem, REMEDY)
+    languages = row.typed("languages", list, "a list of language codes")
+    dtype = row.value("feature_dtype")
+    return Manifest(
+        name=row.typed("name", str, "text"),
+        languages=tuple(str(language) for language in languages),
+        interval=row.seconds("interval"),
+        feature_width=row.typed("feature_width", int, "a number"),
+        feature_dtype=None if dtype is None else str(dtype),
+        source=row.typed("source", str, "text"),
+        splits={name: _split(item) for name, item in _members(row, "splits")},
+        files={name: _file(item) for name, item in _members(row, "files")},
+    )
+
+
+def _members(row: Row, field: str) -> list[tuple[str, Row]]:
+    inner = row.row(field)
+    return [(name, inner.row(name)) for name in inner.values]
+
+
+def _split(row: Row) -> Split:
+    return Split(
+        num_videos=row.typed("num_videos", int, "a number"),
+        num_queries=row.typed("num_queries", int, "a number"),
+        num_parallel=row.typed("num_parallel", int, "a number"),
+        digest=row.typed("digest", str, "text"),
+    )
+
+
+def _file(row: Row) -> File:
+    return File(row.typed("size", int, "a number"), row.typed("sha256", str, "text"))
+
+
+def check_sizes(root: Path, manifest: Manifest) -> None:
+    """Every file of the dataset is there and as long as it was when it was built."""
+    for name, file in manifest.files.items():
+        path = root / name
+        if not path.is_file():
+            raise wrong(path, "", "is missing from the dataset", REMEDY)
+        if (size := path.stat().st_size) != file.size:
+            problem = f"has {size} bytes, was built with {file.size}"
+            raise wrong(path, "", problem, REMEDY)
+
+
+def check_contents(root: Path, manifest: Manifest, names: Sequence[str]) -> None:
+    """The named files hold what they held when they were built."""
+    for name in names:
+        if sha256(root / name) != manifest.files[name].sha256:
+            raise wrong(root / name, "", "was changed after it was built", REMEDY)
+
+
+def check_split(root: Path, manifest: Manifest, split: str) -> None:
+    if split not in manifest.splits:
+        known = ", ".join(manifest.splits)
+        raise wrong(root, "split", f"found {found(split)}, expected one of {known}")

@@ -1,0 +1,135 @@
+"""microtv, or any corpus laid out like it: video files, .srt files and annotations.
+
+manifest.json                      languages and the videos of each split
+videos/<video_id>.mp4
+subtitles/<video_id>.<language>.srt
+annotations/tvr_<split>.jsonl
+"""
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from data_pipelines.builders.base import CorpusBuilder
+from data_pipelines.builders.frames import Frames, Timeline, raw_split
+from data_pipelines.builders.raw import RawCorpus, RawSplit, Request, file_state
+from data_pipelines.builders.shards import write_whole
+from data_pipelines.readers.annotations import read_annotations
+from data_pipelines.readers.errors import found, wrong
+from data_pipelines.readers.fields import (
+    Row,
+    checked_id,
+    checked_language,
+    checked_split,
+    read_json,
+)
+from data_pipelines.readers.subtitles import read_subtitle_file
+from data_pipelines.schema import Subtitle
+
+FORMAT = 1
+"""The layout above."""
+
+
+class MicroTv(CorpusBuilder):
+    """The generated bilingual corpus."""
+
+    @classmethod
+    def read(cls, request: Request) -> RawCorpus:
+        """Frames come from `request.features`, else they are extracted from videos."""
+        row = read_json(request.data_dir / "manifest.json")
+        if (version := row.value("format")) != FORMAT:
+            raise row.wrong("format", f"found {found(version)}, expected {FORMAT}")
+        languages, splits = _languages(row), _splits(row)
+        frames = Frames.of(request, request.features or _extracted(request))
+        reader = _Reader(request, languages, frames)
+        return frames.corpus(
+            "microtv",
+            languages,
+            {split: reader.split(split, ids) for split, ids in splits.items()},
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """One pass over the release."""
+
+    request: Request
+    languages: Sequence[str]
+    frames: Frames
+    seen: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def split(self, split: str, video_ids: Sequence[str]) -> RawSplit:
+        annotations = read_annotations(
+            self.request.data_dir / "annotations" / f"tvr_{split}.jsonl",
+            videos=dict.fromkeys(video_ids),
+            seen=self.seen,
+            tally=self.request.tally,
+            allow_missing=self.request.allow_missing,
+        )
+        timelines = [
+            self.frames.timeline(video_id, annotations.durations.get(video_id))
+            for video_id in video_ids
+        ]
+        measured = [(line, self._subtitles(line)) for line in timelines if line]
+        return raw_split(measured, annotations.queries)
+
+    def _subtitles(self, video: Timeline) -> Mapping[str, tuple[Subtitle, ...]]:
+        """What is said in the video, by language; a silent video has empty files."""
+        folder = self.request.data_dir / "subtitles"
+        return {
+            language: read_subtitle_file(
+                folder / f"{video.video_id}.{language}.srt",
+                duration=video.duration,
+                tally=self.request.tally,
+            )
+            for language in self.languages
+        }
+
+
+def _languages(row: Row) -> tuple[str, ...]:
+    values = row.typed("languages", list, "a list of language codes")
+    if not values or not all(isinstance(value, str) for value in values):
+        problem = f"expected a list of language codes, found {found(values)}"
+        raise row.wrong("languages", problem)
+    return tuple(checked_language(value, row.place, "languages") for value in values)
+
+
+def _splits(row: Row) -> dict[str, list[str]]:
+    """Split -> video ids; no video is in two."""
+    table, known = row.row("splits"), dict[str, str]()
+    splits = {}
+    for split in table.values:
+        checked_split(split, row.place, "splits")
+        splits[split] = table.typed(split, list, "a list of video ids")
+        for video_id in splits[split]:
+            if not isinstance(video_id, str):
+                problem = f"expected video ids, found {found(video_id)}"
+                raise table.wrong(split, problem)
+            checked_id(video_id, row.place, f"splits.{split}")
+            if video_id in known:
+                problem = f"{found(video_id)} is in {known[video_id]} already"
+                raise table.wrong(split, problem, "list every video once")
+            known[video_id] = split
+    return splits
+
+
+def _extracted(request: Request) -> Path:
+    """Frame features of the videos, extracted once and kept until the videos change."""
+    from data_pipelines.features.extract import extract_features
+
+    videos = request.data_dir / "videos"
+    if not videos.is_dir():
+        raise wrong(videos, "", "is missing", "or pass --features DIR")
+    states = [file_state(file) for file in sorted(videos.iterdir())]
+    state = hashlib.sha256(repr((request.interval, states)).encode()).hexdigest()
+    stamp = request.cache / "videos.sha256"
+    if not stamp.exists() or stamp.read_text() != state:
+        shutil.rmtree(request.cache, ignore_errors=True)
+        request.cache.mkdir(parents=True)
+        write_whole(stamp, state)
+    extract_features(
+        videos, request.cache, interval=request.interval, workers=request.workers
+    )
+    return request.cache

@@ -1,0 +1,158 @@
+"""Records on disk: what `schema.py` describes, as TFDS features and back.
+
+Times are float64 as raw bytes: a list of TFDS floats would be rounded to float32, and
+61.46 s would end in another frame.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data_pipelines.readers.errors import wrong
+from data_pipelines.schema import SCHEMA_VERSION, Query, Subtitle, Video
+
+Example = Mapping[str, Any]
+TEXT_KINDS = ("videos", "queries", "parallel")
+
+
+@functools.cache
+def features_of(kind: str) -> tfds.features.FeaturesDict:
+    """The TFDS features of `videos`, `queries` or `parallel` records."""
+    text, texts = tfds.features.Text(), tfds.features.Sequence(tfds.features.Text())
+    spans = _tensor((None, 2), np.float64)
+    number = tfds.features.Scalar(np.int64)
+    fields = {
+        "videos": {
+            "video_id": text,
+            "duration": _tensor((), np.float64),
+            "interval": _tensor((), np.float64),
+            "num_frames": number,
+            "subtitle_languages": texts,
+            "subtitle_counts": _tensor((None,), np.int64),
+            "subtitle_texts": texts,
+            "subtitle_times": spans,
+        },
+        "queries": {
+            "query_id": text,
+            "languages": texts,
+            "texts": texts,
+            "video_id": text,
+            "moments": spans,
+            "kind": text,
+        },
+        "parallel": {"languages": texts, "texts": texts},
+    }[kind]
+    return tfds.features.FeaturesDict({"schema_version": number, **fields})
+
+
+@functools.cache
+def frame_features(width: int, dtype: str) -> tfds.features.FeaturesDict:
+    """The TFDS features of one video's frames."""
+    fields = {"features": _tensor((None, width), np.dtype(dtype).type)}
+    number = tfds.features.Scalar(np.int64)
+    return tfds.features.FeaturesDict({"schema_version": number, **fields})
+
+
+def _tensor(shape: tuple[int | None, ...], dtype: type) -> tfds.features.Tensor:
+    return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
+
+
+def encode_frames(features: np.ndarray) -> bytes:
+    layout = frame_features(features.shape[1], features.dtype.name)
+    example = {"schema_version": SCHEMA_VERSION, "features": features}
+    return layout.serialize_example(example)
+
+
+def encode(kind: str, record: Any) -> bytes:
+    """The bytes of a video, a query or a mapping of parallel texts."""
+    example = _ENCODERS[kind](record) | {"schema_version": SCHEMA_VERSION}
+    return features_of(kind).serialize_example(example)
+
+
+def decode(kind: str, example: Example) -> Any:
+    """The record of a TFDS example; a record of another schema is refused."""
+    version = example["schema_version"]
+    if version != SCHEMA_VERSION:
+        problem = f"found {version}, this program reads {SCHEMA_VERSION}"
+        raise wrong(kind, "schema_version", problem, "build the dataset again")
+    return _DECODERS[kind](example)
+
+
+def _from_video(video: Video) -> dict[str, Any]:
+    lines = [line for lines in video.subtitles.values() for line in lines]
+    return {
+        "video_id": video.video_id,
+        "duration": np.float64(video.duration),
+        "interval": np.float64(video.interval),
+        "num_frames": video.num_frames,
+        "subtitle_languages": list(video.subtitles),
+        "subtitle_counts": np.array([len(s) for s in video.subtitles.values()], int),
+        "subtitle_texts": [line.text for line in lines],
+        "subtitle_times": _pairs([(line.start, line.end) for line in lines]),
+    }
+
+
+def _to_video(example: Example) -> Video:
+    lines = [
+        Subtitle(text.decode(), float(start), float(end))
+        for text, (start, end) in zip(
+            example["subtitle_texts"], example["subtitle_times"], strict=True
+        )
+    ]
+    ends = np.cumsum(example["subtitle_counts"], dtype=int)
+    starts = ends - example["subtitle_counts"]
+    codes = (code.decode() for code in example["subtitle_languages"])
+    return Video(
+        video_id=example["video_id"].decode(),
+        duration=float(example["duration"]),
+        interval=float(example["interval"]),
+        num_frames=int(example["num_frames"]),
+        subtitles={c: tuple(lines[s:e]) for c, s, e in zip(codes, starts, ends)},
+    )
+
+
+def _from_query(query: Query) -> dict[str, Any]:
+    return _from_texts(query.texts) | {
+        "query_id": query.query_id,
+        "video_id": query.video_id or "",
+        "moments": _pairs(query.moments),
+        "kind": query.kind,
+    }
+
+
+def _to_query(example: Example) -> Query:
+    return Query(
+        query_id=example["query_id"].decode(),
+        texts=_to_texts(example),
+        video_id=example["video_id"].decode() or None,
+        moments=tuple((float(s), float(e)) for s, e in example["moments"]),
+        kind=example["kind"].decode(),
+    )
+
+
+def _from_texts(texts: Mapping[str, str]) -> dict[str, Any]:
+    return {"languages": list(texts), "texts": list(texts.values())}
+
+
+def _to_texts(example: Example) -> dict[str, str]:
+    pairs = zip(example["languages"], example["texts"], strict=True)
+    return {language.decode(): text.decode() for language, text in pairs}
+
+
+def _pairs(times: Any) -> np.ndarray:
+    return np.array(times, np.float64).reshape(-1, 2)
+
+
+_ENCODERS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "videos": _from_video,
+    "queries": _from_query,
+    "parallel": _from_texts,
+}
+_DECODERS: dict[str, Callable[[Example], Any]] = {
+    "videos": _to_video,
+    "queries": _to_query,
+    "parallel": _to_texts,
+}
