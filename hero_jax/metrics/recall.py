@@ -1,0 +1,75 @@
+"""How often, and how early, what a query is about comes up (F.4).
+
+Every metric is a function of ranks: the place of the first correct answer to each
+query, 1 the best, infinite where there is none.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hero_jax.types import Float
+
+CUTOFFS = (1, 5, 10, 100)
+THRESHOLDS = (0.5, 0.7)
+"""IoU from which a predicted moment is correct."""
+MANY_ANNOTATORS = 4
+"""A query with so many moments (DiDeMo) needs two of them to agree with the answer."""
+
+Moments = Sequence[tuple[float, float]]
+"""The true (start, end) of a query in seconds; several where several people marked."""
+
+
+def temporal_iou(
+    predicted: Float[np.ndarray, "*N 2"], true: Float[np.ndarray, "*N 2"]
+) -> Float[np.ndarray, "*N"]:
+    """Intersection over the hull of both; 0 where the hull is empty.
+
+    Officially the hull stands for the union. The two differ only where nothing
+    intersects, and there the value is 0 either way.
+    """
+    shared = np.minimum(predicted[..., 1], true[..., 1]) - np.maximum(
+        predicted[..., 0], true[..., 0]
+    )
+    hull = np.maximum(predicted[..., 1], true[..., 1]) - np.minimum(
+        predicted[..., 0], true[..., 0]
+    )
+    return np.where(hull > 0, np.maximum(shared, 0) / np.where(hull > 0, hull, 1), 0)
+
+
+def is_correct(
+    predicted: Float[np.ndarray, "N 2"], moments: Moments, threshold: float
+) -> np.ndarray:
+    """Which predicted (start, end) agree with enough true moments, in float32."""
+    predicted, true = np.asarray(predicted, np.float32), np.asarray(moments, np.float32)
+    agrees = temporal_iou(predicted[:, None], true[None]) >= np.float32(threshold)
+    return np.sum(agrees, axis=1) >= (2 if len(moments) >= MANY_ANNOTATORS else 1)
+
+
+def moment_rank(
+    rows: Float[np.ndarray, "N 4"], video: int, moments: Moments, threshold: float
+) -> float:
+    """Rank of the first row (video, start, end, score) with the right video and time."""
+    correct = (rows[:, 0] == video) & is_correct(rows[:, 1:3], moments, threshold)
+    return first_rank(correct)
+
+
+def first_rank(correct: np.ndarray) -> float:
+    """Place of the first true value, from 1; infinite if there is none."""
+    return float(np.argmax(correct) + 1) if np.any(correct) else np.inf
+
+
+def recalls(ranks: np.ndarray) -> dict[str, float]:
+    """R@K: percentage of queries answered correctly within the first K."""
+    return {f"R@{k}": float(100 * np.mean(ranks <= k)) for k in CUTOFFS}
+
+
+def ranking(ranks: np.ndarray) -> dict[str, float]:
+    """Recalls, median rank, and mean reciprocal rank between 0 and 1."""
+    reciprocal = float(np.mean(1 / ranks))
+    return recalls(ranks) | {"MedR": float(np.median(ranks)), "MRR": reciprocal}
+
+
+def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
+    """To two decimals, as officially; for display only."""
+    return {name: round(value, 2) for name, value in metrics.items()}
