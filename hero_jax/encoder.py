@@ -1,0 +1,110 @@
+"""A trained model as two functions: videos to frame vectors, texts to query vectors."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hero_jax.model.hero import Hero, HeroConfig
+from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed
+from hero_jax.tasks.moment_retrieval import video_segments
+from hero_jax.tasks.source import Examples, Source, VideoExample
+from hero_jax.types import Array, Bool, Float, PyTree
+
+NO_SUBTITLES = "none"
+"""In place of a language: the videos are read without subtitles."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """Encodes in fixed shapes, so that each function is compiled once."""
+
+    config: HeroConfig
+    params: PyTree
+    """The parameters of `Hero` alone."""
+    source: Source
+    video_batch_size: int = 32
+    query_batch_size: int = 128
+
+    def encode_corpus(self, examples: Examples, language: str) -> Float[Array, "N F D"]:
+        """Frames of every video, in order, read with the subtitles of one language."""
+        chunks = _chunks(list(examples), self.video_batch_size)
+        read = [
+            [(e, self._segments(e, language) if e else ()) for e in chunk]
+            for chunk in chunks
+        ]
+        rows = max(
+            rows_needed(collate_videos(examples, [chunk], {}, local=slice(0))[1])
+            for chunk in read
+        )
+        frames = [
+            _encode_videos(
+                self.config,
+                self.params,
+                collate_videos(examples, [chunk], {"rows": rows})[0],
+            )
+            for chunk in read
+        ]
+        return np.concatenate([np.asarray(f) for f in frames])[: len(examples)]
+
+    def encode_queries(
+        self, texts: Sequence[np.ndarray], examples: Examples
+    ) -> Float[Array, "N D"]:
+        """One vector a text; texts are token ids behind `<s>` (`Source.as_query`)."""
+        size = min(self.query_batch_size, len(texts))
+        empty = np.zeros(0, np.int32)
+        chunks = [
+            [text if text is not None else empty for text in chunk]
+            for chunk in _chunks(list(texts), size)
+        ]
+        rows = max(collate_texts(examples, [chunk], {})[1] for chunk in chunks)
+        vectors = [
+            _encode_queries(
+                self.config,
+                self.params,
+                collate_texts(examples, [chunk], {"query_rows": rows})[0],
+            )
+            for chunk in chunks
+        ]
+        return np.concatenate([np.asarray(v) for v in vectors])[: len(texts)]
+
+    def boundary_probabilities(
+        self,
+        queries: Float[Array, "Q D"],
+        frames: Float[Array, "Q F D"],
+        frame_mask: Bool[Array, "Q F"],
+    ) -> tuple[Float[Array, "Q F"], Float[Array, "Q F"]]:
+        """Probability of every frame to be the first, and the last, of the moment."""
+        return _boundaries(self.config, self.params, queries, frames, frame_mask)
+
+    def _segments(self, example: VideoExample, language: str):
+        lines = () if language == NO_SUBTITLES else example.lines[language]
+        return video_segments(self.source, lines)
+
+
+def _chunks(items: list, size: int) -> list[list]:
+    """Lists of exactly `size`, the last filled up with None."""
+    items = items + [None] * (-len(items) % size)
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _encode_videos(config: HeroConfig, params: PyTree, videos):
+    return Hero(config).apply({"params": params}, videos, method="encode_videos")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _encode_queries(config: HeroConfig, params: PyTree, texts):
+    return Hero(config).apply({"params": params}, texts, method="encode_queries")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _boundaries(config: HeroConfig, params: PyTree, queries, frames, frame_mask):
+    start, end = Hero(config).apply(
+        {"params": params}, queries, frames, frame_mask, method="span_logits"
+    )
+    softmax = lambda logits: jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+    return softmax(start), softmax(end)

@@ -1,0 +1,124 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hero_jax.losses.info_nce import InfoNCE
+from hero_jax.losses.ranking import VSM
+from hero_jax.losses.span import SpanLoss
+from hero_jax.model.hero import HeroConfig
+from hero_jax.model.multitask import TaskModel
+from hero_jax.model.transformer import TransformerConfig
+from hero_jax.pipeline import Pipeline
+from hero_jax.tasks.moment_retrieval import MomentRetrieval
+from tests.corpora import MemorySource
+
+SOURCE = MemorySource(num_videos=12)
+
+
+def task(**changes):
+    base = MomentRetrieval(
+        source=SOURCE, batch_size=6, num_subtitle_queries=2, num_annotated_queries=1
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def prepare(index=0, seed=0, **changes):
+    example = SOURCE.open("train")[index]
+    return example, task(**changes).prepare(example, np.random.default_rng(seed))
+
+
+def test_a_held_out_subtitle_keeps_its_frames_and_loses_its_text():
+    example, prepared = prepare(num_annotated_queries=0)
+    tokenizer = SOURCE.load_tokenizer()
+    silent = [s for s in prepared.segments if s.tokens.tolist() == [tokenizer.eos]]
+    assert len(silent) == 2
+    for query, segment in zip(prepared.queries, silent):
+        first, last = query.span
+        assert first == segment.frames[0]
+        assert last >= segment.frames[-1]
+        assert query.tokens[0] == tokenizer.bos
+
+
+def test_languages_of_subtitles_and_queries_are_drawn_independently():
+    pairs = set()
+    han = lambda tokens: any(
+        ord(c) > 0x2E80 for c in SOURCE.load_tokenizer().decode(tokens.tolist())
+    )
+    for seed in range(40):
+        _, prepared = prepare(seed=seed)
+        context = np.concatenate([s.tokens for s in prepared.segments])
+        pairs |= {(han(context), han(q.tokens)) for q in prepared.queries}
+    assert len(pairs) == 4
+
+
+def test_monolingual_training_never_mixes():
+    han = lambda tokens: any(
+        ord(c) > 0x2E80 for c in SOURCE.load_tokenizer().decode(tokens.tolist())
+    )
+    for seed in range(10):
+        _, prepared = prepare(seed=seed, is_same_language=True)
+        context = np.concatenate([s.tokens for s in prepared.segments])
+        assert {han(q.tokens) for q in prepared.queries} == {han(context)}
+
+
+def test_a_video_without_subtitles_has_no_segments():
+    _, prepared = prepare(no_subtitles_rate=1.0)
+    assert prepared.segments == ()
+    assert len(prepared.queries) == 3
+
+
+def batch_of(a_task, number=0):
+    return Pipeline(a_task, name="moments", seed=1).batch(number)
+
+
+def test_queries_know_their_video_and_padding_is_no_query():
+    batch = batch_of(task(num_annotated_queries=5))
+    assert batch.video_of.tolist() == sorted([0, 1, 2, 3, 4, 5] * 7)
+    mask = batch.queries.mask.reshape(6, 7)
+    assert (mask.sum(axis=1) == 5).all()  # two subtitles, three annotated queries
+    assert (batch.span.reshape(6, 7, 2)[~mask] == -1).all()
+
+
+def test_pairs_exclude_own_video_equal_texts_and_padding():
+    a_task = task()
+    batch = batch_of(a_task)
+    text_id = np.arange(18)
+    text_id[0] = text_id[17] = 77  # a query of video 0 and one of video 5
+    batch = batch.replace(text_id=text_id)
+    positives, allowed = map(np.asarray, a_task._pairs(batch))
+    assert positives.sum(axis=1).tolist() == batch.queries.mask.astype(int).tolist()
+    assert not (positives & allowed).any()
+    assert not allowed[0, 5]
+    assert not allowed[17, 0]
+    assert allowed[1, 5]
+    _, official = a_task.__class__._pairs(task(is_official=True), batch)
+    assert bool(official[0, 5])
+
+
+@pytest.mark.parametrize(
+    ("objective", "span"),
+    [(VSM(), SpanLoss()), (VSM(), None), (InfoNCE(), None), (InfoNCE(), SpanLoss())],
+)
+def test_every_objective_trains_on_the_same_batch(objective, span):
+    a_task = task(objective=objective, span=span)
+    batch = batch_of(a_task)
+    tower = TransformerConfig(width=8, num_heads=2, num_layers=1, mlp_width=12)
+    config = HeroConfig(
+        vocab_size=304, feature_width=6, cross_modal=tower, temporal=tower,
+        query_heads=2, max_positions=128, max_frames=100, max_query_positions=60,
+    )  # fmt: skip
+    model = TaskModel(config, {"moments": a_task.head()})
+    params = model.init(jax.random.key(0), "moments", batch)
+
+    def loss(params):
+        predictions = model.apply(params, "moments", batch)
+        return a_task.loss(predictions, batch, step=jnp.asarray(0), key=None)
+
+    (value, terms), grads = jax.value_and_grad(loss, has_aux=True)(params)
+    assert np.isfinite(value)
+    assert ("start" in terms) == (span is not None)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+    assert ("span" in params["params"]["hero"]) == (span is not None)
