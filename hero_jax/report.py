@@ -13,9 +13,11 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from hero_jax.logs import read_lines
 
 Cell = Mapping[str, Any]
 Results = Mapping[str, Mapping[str, Mapping[str, Cell]]]
@@ -96,25 +98,17 @@ def plain(value: Any) -> Any:
 
 
 def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Term -> (step, value), from a `metrics.jsonl` whose lines all name their step.
-
-    A run that was killed may leave a last line that is cut off; it is passed over.
-    After a resume the later line of a step counts.
-    """
+    """Term -> (step, value), from the `metrics.jsonl` of a run."""
     curves: dict[str, dict[int, float]] = {}
-    for entry in json_lines(path):
-        step = entry.pop("step")
+    for entry in read_lines(path):
         for term, value in entry.items():
-            if isinstance(value, int | float) and math.isfinite(value):
-                curves.setdefault(term, {})[step] = float(value)
+            if is_curve(term, value):
+                curves.setdefault(term, {})[entry["step"]] = float(value)
     return {term: sorted(points.items()) for term, points in curves.items()}
 
 
-def json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with Path(path).open(encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+def is_curve(term: str, value: Any) -> bool:
+    return term != "step" and isinstance(value, int | float) and math.isfinite(value)
 
 
 @dataclasses.dataclass(frozen=True)
