@@ -1,0 +1,196 @@
+"""Writes a corpus: videos, subtitles, annotations, the true log and the manifest.
+
+manifest.json                               last; its presence means complete
+events.jsonl                                what truly happens, a line a video
+videos/<id>.mp4
+subtitles/<id>.<language>.srt
+annotations/<tvr|tvqa|violin|tvc>_<train|val|test>.jsonl
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+
+from data_pipelines.microtv.annotations import (
+    DATASETS,
+    LANGUAGES,
+    VideoTexts,
+    desc_id_of,
+    texts_of,
+)
+from data_pipelines.microtv.drawing import SIZE, scene_frames
+from data_pipelines.microtv.facts import SPLITS
+from data_pipelines.microtv.plan import FPS, VideoPlan, plan_corpus
+
+FORMAT = 1
+CODEC: Final = "mpeg4"
+_UNFINISHED = ".microtv-unfinished"
+_OURS = ("videos", "subtitles", "annotations", "events.jsonl")
+
+
+class OutputError(ValueError):
+    """The output folder holds something that this corpus may not overwrite."""
+
+
+def generate(out: Path, *, num_videos: int, seed: int, workers: int = 1) -> None:
+    """Writes the corpus, or checks that the one in `out` is the one asked for."""
+    if (out / "manifest.json").exists():
+        _check_same(out / "manifest.json", num_videos=num_videos, seed=seed)
+        return
+    plans = plan_corpus(num_videos, seed)
+    _claim(out)
+    _write_texts(out, plans, seed)
+    _write_videos(out / "videos", plans, seed, workers)
+    _write_atomically(out / "manifest.json", _json(_manifest(plans, seed), indent=1))
+    (out / _UNFINISHED).unlink()
+
+
+def _check_same(manifest: Path, **wanted: int) -> None:
+    try:
+        found = json.loads(manifest.read_text())
+    except ValueError as error:
+        raise OutputError(f"{manifest}: not JSON ({error}): remove it") from error
+    for field, value in {"format": FORMAT, **wanted}.items():
+        if found.get(field) != value:
+            raise OutputError(
+                f"{manifest}: {field} is {found.get(field)}, asked for {value}:"
+                " name another --out"
+            )
+
+
+def _claim(out: Path) -> None:
+    """Makes an empty corpus folder; clears what an interrupted run left there."""
+    taken = [name for name in _OURS if (out / name).exists()]
+    if taken and not (out / _UNFINISHED).exists():
+        raise OutputError(
+            f"{out}: holds {taken[0]} but no manifest.json, expected an empty folder:"
+            " name another --out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / _UNFINISHED).touch()
+    (out / "events.jsonl").unlink(missing_ok=True)
+    for name in ("videos", "subtitles", "annotations"):
+        shutil.rmtree(out / name, ignore_errors=True)
+        (out / name).mkdir()
+
+
+def _write_texts(out: Path, plans: list[VideoPlan], seed: int) -> None:
+    texts = [texts_of(p, np.random.default_rng((seed, p.index, 1))) for p in plans]
+    for plan, of_video in zip(plans, texts):
+        for language in LANGUAGES:
+            path = out / "subtitles" / f"{plan.video_id}.{language}.srt"
+            path.write_text(_srt(of_video, language), encoding="utf-8")
+    for dataset in DATASETS:
+        for split in SPLITS:
+            rows = [
+                row
+                for plan, of_video in zip(plans, texts)
+                for row in of_video.annotations[dataset]
+                if plan.split == split
+            ]
+            _write_lines(out / "annotations" / f"{dataset}_{split}.jsonl", rows)
+    _write_lines(out / "events.jsonl", map(_log_line, plans))
+
+
+def _srt(texts: VideoTexts, language: str) -> str:
+    cues = [
+        f"{number}\n{_stamp(line.start)} --> {_stamp(line.end)}\n{text[language]}\n"
+        for number, (line, text) in enumerate(texts.subtitles, start=1)
+    ]
+    return "\n".join(cues)
+
+
+def _stamp(seconds: float) -> str:
+    """62.5 -> 00:01:02,500."""
+    milliseconds = round(seconds * 1000)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    whole, milliseconds = divmod(milliseconds, 1000)
+    return f"{hours:02}:{minutes:02}:{whole:02},{milliseconds:03}"
+
+
+def _log_line(plan: VideoPlan) -> dict[str, Any]:
+    return {
+        "vid_name": plan.video_id,
+        "split": plan.split,
+        "duration": plan.duration,
+        "sibling": plan.sibling or None,
+        "scenes": [
+            {"desc_id": desc_id_of(plan, scene), **dataclasses.asdict(scene)}
+            for scene in plan.scenes
+        ],
+    }
+
+
+def _manifest(plans: list[VideoPlan], seed: int) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "dataset": "microtv",
+        "seed": seed,
+        "num_videos": len(plans),
+        "languages": list(LANGUAGES),
+        "names": [],
+        "splits": {
+            split: [plan.video_id for plan in plans if plan.split == split]
+            for split in SPLITS
+        },
+        "video": {"fps": FPS, "width": SIZE, "height": SIZE, "codec": CODEC},
+    }
+
+
+def _write_videos(
+    folder: Path, plans: list[VideoPlan], seed: int, workers: int
+) -> None:
+    """One process a worker: drawing holds the interpreter, threads would not help."""
+    write = partial(_write_video, folder, seed)
+    if workers <= 1:
+        for plan in plans:
+            write(plan)
+        return
+    # Spawned, not forked: the caller may have started threads (JAX does).
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
+        for _ in pool.map(write, plans, chunksize=8):
+            pass
+
+
+def _write_video(folder: Path, seed: int, plan: VideoPlan) -> None:
+    rng = np.random.default_rng((seed, plan.index, 2))
+    path = folder / f"{plan.video_id}.mp4"
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream(CODEC, rate=FPS, options={"flags": "+bitexact"})
+        stream.width = stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        stream.bit_rate = 400_000
+        # More threads would cut frames into slices by their number.
+        stream.codec_context.thread_count = 1
+        for scene in plan.scenes:
+            num_frames = round((scene.end - scene.start) * FPS)
+            for pixels in scene_frames(scene.facts, num_frames, rng):
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _write_lines(path: Path, rows: Iterable[Any]) -> None:
+    path.write_text("".join(_json(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(text + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
