@@ -40,8 +40,7 @@ def frames_of_subtitles(
 
     By default each subtitle has all the frames it overlaps, and one with text has at
     least the nearest frame, even when it starts after the last one. With `official`
-    every frame has at most one owner (hero_spec B.2, quirks H-16 and H-17) and the
-    subtitles must be ordered by start, as the official reader demands.
+    every frame has at most one owner (hero_spec B.2, quirks H-16 and H-17).
     """
     _check_interval(interval)
     if official:
