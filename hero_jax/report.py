@@ -20,7 +20,10 @@ from typing import Any
 from hero_jax.logs import read_lines
 
 Cell = Mapping[str, Any]
-Results = Mapping[str, Mapping[str, Mapping[str, Cell]]]
+"""query language -> subtitle language -> cell."""
+Matrix = Mapping[str, Mapping[str, Cell]]
+"""query language -> subtitle language -> cell."""
+Results = Mapping[str, Matrix]
 Curves = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
 """objective -> term -> (step, value)."""
 
@@ -147,22 +150,22 @@ LOCAL = tuple(
 )
 
 
-def has_local(matrix: Mapping[str, Mapping[str, Cell]]) -> bool:
+def has_local(matrix: Matrix) -> bool:
     """Whether an objective was trained to find moments."""
     return any(LOCAL[0].of(cell) is not None for cell in cells(matrix))
 
 
-def cells(matrix: Mapping[str, Mapping[str, Cell]]) -> list[Cell]:
+def cells(matrix: Matrix) -> list[Cell]:
     return [cell for row in matrix.values() for cell in row.values()]
 
 
-def subtitle_languages(matrix: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+def subtitle_languages(matrix: Matrix) -> list[str]:
     """Columns of a language matrix, "none" last."""
     names = dict.fromkeys(itertools.chain.from_iterable(matrix.values()))
     return sorted(names, key=lambda name: name == NO_SUBTITLES)
 
 
-def query_types(matrix: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+def query_types(matrix: Matrix) -> list[str]:
     return list(dict.fromkeys(k for c in cells(matrix) for k in c.get("by_type") or ()))
 
 
@@ -173,7 +176,7 @@ def tables(results: Results) -> str:
     )
 
 
-def objective_table(name: str, matrix: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+def objective_table(name: str, matrix: Matrix) -> list[str]:
     first = cells(matrix)[0]
     heading = (
         f"{name}: queries down, subtitles across "
@@ -187,13 +190,13 @@ def objective_table(name: str, matrix: Mapping[str, Mapping[str, Cell]]) -> list
     ]
 
 
-def local_table(matrix: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+def local_table(matrix: Matrix) -> list[str]:
     if not has_local(matrix):
         return [f"  SVMR, VCMR: {NO_LOCAL}"]
     return beside(grid(matrix, LOCAL[:2]), grid(matrix, LOCAL[2:]))
 
 
-def type_table(matrix: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+def type_table(matrix: Matrix) -> list[str]:
     kinds = query_types(matrix)
     if not kinds:
         return []
@@ -204,9 +207,7 @@ def type_table(matrix: Mapping[str, Mapping[str, Cell]]) -> list[str]:
     return layout(title, matrix, shown)
 
 
-def grid(
-    matrix: Mapping[str, Mapping[str, Cell]], measures: Sequence[Measure]
-) -> list[str]:
+def grid(matrix: Matrix, measures: Sequence[Measure]) -> list[str]:
     """One or two numbers for every pair of languages, with chance in the title."""
     by_chance = [m.show(m.chance(cells(matrix)[0])) for m in measures]
     title = measures[0].title + "".join(
@@ -221,7 +222,7 @@ def grid(
 
 def layout(
     title: str,
-    matrix: Mapping[str, Mapping[str, Cell]],
+    matrix: Matrix,
     show: Callable[[Cell], str],
 ) -> list[str]:
     """A title, the subtitle languages, and a row for every query language."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hero_jax import pictures, report
-from hero_jax.report import Cell, Curves, Example, Hit, Measure, Results
+from hero_jax.report import Cell, Curves, Example, Hit, Matrix, Measure, Results
 
 IMAGE_TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 NUM_STYLES = 6
@@ -105,9 +105,7 @@ def highest(results: Results, measure: Measure) -> float:
     return max([value for value in values if value] or [1.0])
 
 
-def objective(
-    matrix: Mapping[str, Mapping[str, Cell]], scales: Mapping[Measure, float]
-) -> str:
+def objective(matrix: Matrix, scales: Mapping[Measure, float]) -> str:
     first = report.cells(matrix)[0]
     count = f"{first['num_queries']} queries, {first['num_videos']} videos."
     shown = MEASURES if report.has_local(matrix) else MEASURES[:2]
@@ -121,13 +119,13 @@ def objective(
     )
 
 
-def by_type(matrix: Mapping[str, Mapping[str, Cell]], scale: float) -> str:
+def by_type(matrix: Matrix, scale: float) -> str:
     """VR MRR for each query type, folded away until asked for."""
     grids = "".join(
         heat_map(
             f"VR MRR, {kind or 'unknown'} queries",
             {
-                query: {s: cell["by_type"][kind] for s, cell in row.items()}
+                query: {s: cell["by_type"].get(kind, {}) for s, cell in row.items()}
                 for query, row in matrix.items()
             },
             report.VR_MRR,
@@ -146,7 +144,7 @@ def by_type(matrix: Mapping[str, Mapping[str, Cell]], scale: float) -> str:
 
 def heat_map(
     title: str,
-    matrix: Mapping[str, Mapping[str, Cell]],
+    matrix: Matrix,
     measure: Measure,
     scale: float,
 ) -> str:
@@ -171,7 +169,7 @@ def shade(cell: Cell | None, measure: Measure, scale: float) -> str:
     return f'<td style="--share:{60 * share:.0f}%">{measure.show(value)}</td>'
 
 
-def by_chance(matrix: Mapping[str, Mapping[str, Cell]], measure: Measure) -> str:
+def by_chance(matrix: Matrix, measure: Measure) -> str:
     value = measure.chance(report.cells(matrix)[0])
     return "" if value is None else f" <small>chance {measure.show(value)}</small>"
 
