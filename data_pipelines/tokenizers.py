@@ -98,7 +98,9 @@ class Tokenizer:
 
 _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}ー]"
 """Letters of the scripts that put no space between words."""
-_SPACED = r"[[\p{L}\p{N}]&&[^\p{Han}\p{Hiragana}\p{Katakana}ー]]"
+_SPACED = rf"[[\p{{L}}\p{{N}}]&&[^{_UNSPACED}]]"
+_BETWEEN_WORDS = r"[\p{P}&&[^'’.\-_/]]"
+"""Punctuation that is never inside a word or a number."""
 _LONGEST_PIECE = 12
 """Characters; without a limit a frequent unspaced sentence becomes one token."""
 
@@ -110,7 +112,7 @@ def train(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
     1, `</s>` 2, `<unk>` 3 and `<mask>` last. Text is lower-cased NFKC, and a name has
     the same token next to spaces, punctuation and unspaced scripts:
 
-        "Ann puts"  -> ▁ann ▁puts          "安把Ann的杯子" -> 安把 ▁ann 的杯子
+        "Ann, then (Ann)" -> ▁ann , ▁then ( ▁ann )       "把Ann的" -> 把 ▁ann 的
     """
     texts = list(texts)
     core = _untrained()
@@ -149,7 +151,9 @@ def _untrained() -> tokenizers.Tokenizer:
         [
             normalizers.NFKC(),
             normalizers.Lowercase(),
-            normalizers.Replace(Regex(rf"(?<={_UNSPACED})(?={_SPACED})"), " "),
+            normalizers.Replace(
+                Regex(rf"(?<=[{_UNSPACED}{_BETWEEN_WORDS}])(?={_SPACED})"), " "
+            ),
             normalizers.Replace(Regex(r"[\s▁]+"), " "),
             normalizers.Strip(),
             normalizers.Replace(Regex(rf" (?={_UNSPACED})"), ""),
@@ -158,7 +162,7 @@ def _untrained() -> tokenizers.Tokenizer:
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Metaspace(prepend_scheme="always"),
-            pre_tokenizers.Split(Regex(rf"▁(?={_UNSPACED})"), "removed"),
+            pre_tokenizers.Split(Regex(rf"▁(?=[{_UNSPACED}\p{{P}}])"), "removed"),
             pre_tokenizers.Split(Regex(rf"{_UNSPACED}+"), "isolated"),
             # Also what keeps a "<s>" in a text from becoming the special token.
             pre_tokenizers.Punctuation("isolated"),
