@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-Rows = Sequence[np.ndarray]
-"""For each query its answers [N, 4], best first: video, start, end, score."""
+from hero_jax.metrics.recall import Rows
 
 
 def submission(

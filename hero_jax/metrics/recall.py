@@ -18,6 +18,8 @@ MANY_ANNOTATORS = 4
 
 Moments = Sequence[tuple[float, float]]
 """The true (start, end) of a query in seconds; several where several people marked."""
+Rows = Sequence[np.ndarray]
+"""For each query its answers [N, 4], best first: video, start, end, score."""
 
 
 def temporal_iou(
@@ -49,7 +51,7 @@ def is_correct(
 def moment_rank(
     rows: Float[np.ndarray, "N 4"], video: int, moments: Moments, threshold: float
 ) -> float:
-    """Rank of the first row (video, start, end, score) with the right video and time."""
+    """Rank of the first row with the right video and a correct time."""
     correct = (rows[:, 0] == video) & is_correct(rows[:, 1:3], moments, threshold)
     return first_rank(correct)
 

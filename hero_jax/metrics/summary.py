@@ -7,15 +7,19 @@ from typing import Any
 import numpy as np
 
 from hero_jax.metrics.chance import moment_chance, video_chance
-from hero_jax.metrics.recall import THRESHOLDS, Moments, moment_rank, ranking, recalls
-
-Rows = Sequence[np.ndarray]
-"""For each query its answers [N, 4], best first: video, start, end, score."""
+from hero_jax.metrics.recall import (
+    THRESHOLDS,
+    Moments,
+    Rows,
+    moment_rank,
+    ranking,
+    recalls,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
-    """What was asked and what was answered; all sequences run over the queries."""
+    """What was asked and what was answered, for the queries whose video is known."""
 
     video_ranks: np.ndarray
     """Rank of the true video in the whole corpus, 1 the best."""
@@ -32,10 +36,14 @@ class Answers:
 
     def only(self, chosen: np.ndarray) -> "Answers":
         """The chosen queries."""
-        pick = lambda rows: None if rows is None else [rows[i] for i in chosen]
+        pick = lambda sequence: [sequence[i] for i in chosen]
         return Answers(
             np.asarray(self.video_ranks)[chosen],
-            *map(pick, (self.videos, self.moments, self.kinds, self.svmr, self.vcmr)),
+            pick(self.videos),
+            pick(self.moments),
+            pick(self.kinds),
+            None if self.svmr is None else pick(self.svmr),
+            None if self.vcmr is None else pick(self.vcmr),
         )
 
 
