@@ -99,7 +99,8 @@ def subtitle_record(
         "unmatched_frames": unmatched,
         "duration": num_frames,
         "max_mtached_sub_len": max(
-            len(ids) + len(frames) for ids, frames in zip(tokens, candidates)
+            (len(ids) + len(frames) for ids, frames in zip(tokens, candidates)),
+            default=0,
         ),
     }
 
