@@ -10,7 +10,7 @@ PYTHON := $(shell for python in python3 python3.11 python3.12 python; do \
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint notebook
+.PHONY: help quickstart test lint notebook tree
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' \
@@ -29,6 +29,9 @@ lint: $(VENV)/test.stamp  ## style, formatting and types
 
 notebook: $(VENV)/test.stamp  ## rebuild experiments/colab/quickstart.ipynb from its .py
 	$(BIN)/jupytext --to ipynb experiments/colab/quickstart.py
+
+tree:  ## rewrite the list of files in README.md
+	$(PYTHON) docs/readme_tree.py
 
 # A stamp is written last, so an installation that was cut off is taken up again.
 $(VENV)/runtime.stamp: requirements.txt pyproject.toml

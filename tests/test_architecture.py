@@ -11,6 +11,7 @@ data_pipelines                                  files -> examples, without JAX
 
 import ast
 import dataclasses
+import importlib.util
 import re
 import subprocess
 from collections.abc import Iterator
@@ -218,35 +219,12 @@ def test_every_module_opens_with_what_it_is_for():
 
 
 def test_the_tree_of_the_readme_is_the_tree():
-    files = {
-        path
-        for path in tracked()
-        if path.split("/")[0] in PACKAGES and (ROOT / path).stat().st_size
-    }
-    described = readme_tree()
-    assert not files - set(described), "not in the README: " + str(
-        sorted(files - set(described))
-    )
-    assert not set(described) - files, "in the README, but no file: " + str(
-        sorted(set(described) - files)
-    )
-    assert all(described.values()), "a file without a description"
-
-
-def readme_tree() -> dict[str, str]:
-    """Path -> description, for the files that the README's tree lists."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    block = text.split("<!-- tree -->")[1].split("```")[1]
-    found, folders = {}, {}
-    for line in filter(str.strip, block.split("\n")[1:]):
-        depth = len(line) - len(line.lstrip())
-        name, _, description = line.strip().partition(" ")
-        parent = "".join(folders[d] for d in sorted(folders) if d < depth)
-        if name.endswith("/"):
-            folders = {d: f for d, f in folders.items() if d < depth} | {depth: name}
-        else:
-            found[parent + name] = description.strip()
-    return found
+    script = ROOT / "docs" / "readme_tree.py"
+    spec = importlib.util.spec_from_file_location("readme_tree", script)
+    readme_tree = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme_tree)
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert readme == readme_tree.with_tree(readme), "run `make tree`"
 
 
 def tracked(*patterns: str) -> list[str]:
