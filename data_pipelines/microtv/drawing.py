@@ -13,8 +13,8 @@ import numpy as np
 from data_pipelines.microtv.facts import Facts
 
 SIZE = 64
-NUM_VARIANTS = 8
-"""Differently shaken drawings of a scene, shown in random order."""
+NUM_VARIANTS = 6
+"""Drawings of one scene, each a little shaken."""
 
 _Colour = tuple[int, int, int]
 _Point = tuple[float, float]
@@ -66,10 +66,9 @@ _LIMBS: Mapping[str, tuple[tuple[_Point, _Point], ...]] = {
 _GRID_Y, _GRID_X = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
 
 
-def scene_frames(facts: Facts, num_frames: int, rng: np.random.Generator) -> np.ndarray:
-    """uint8 [num_frames, SIZE, SIZE, 3]."""
-    variants = np.stack([_variant(facts, rng) for _ in range(NUM_VARIANTS)])
-    return variants[rng.integers(NUM_VARIANTS, size=num_frames)]
+def scene_pictures(facts: Facts, rng: np.random.Generator) -> np.ndarray:
+    """uint8 [NUM_VARIANTS, SIZE, SIZE, 3]: what a video shows in random order."""
+    return np.stack([_variant(facts, rng) for _ in range(NUM_VARIANTS)])
 
 
 def _variant(facts: Facts, rng: np.random.Generator) -> np.ndarray:
@@ -79,7 +78,7 @@ def _variant(facts: Facts, rng: np.random.Generator) -> np.ndarray:
     _draw_character(canvas, facts, rng.integers(-2, 3, size=2))
     _draw_object(canvas, facts["object"], rng.integers(-2, 3, size=2))
     canvas *= rng.uniform(0.93, 1.07)
-    canvas += rng.normal(0, 3, size=canvas.shape)
+    canvas += rng.integers(-6, 7, size=canvas.shape, dtype=np.int8)
     return np.clip(canvas, 0, 255).astype(np.uint8)
 
 

@@ -13,13 +13,15 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from data_pipelines.microtv.annotations import (
     DATASETS,
@@ -28,7 +30,7 @@ from data_pipelines.microtv.annotations import (
     desc_id_of,
     texts_of,
 )
-from data_pipelines.microtv.drawing import SIZE, scene_frames
+from data_pipelines.microtv.drawing import SIZE, scene_pictures
 from data_pipelines.microtv.facts import SPLITS
 from data_pipelines.microtv.plan import FPS, VideoPlan, plan_corpus
 
@@ -174,12 +176,26 @@ def _write_video(folder: Path, seed: int, plan: VideoPlan) -> None:
         stream.bit_rate = 400_000
         # More threads would cut frames into slices by their number.
         stream.codec_context.thread_count = 1
-        for scene in plan.scenes:
-            num_frames = round((scene.end - scene.start) * FPS)
-            for pixels in scene_frames(scene.facts, num_frames, rng):
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-                container.mux(stream.encode(frame))
+        for number, frame in enumerate(_frames(plan, rng)):
+            frame.pts, frame.time_base = number, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def _frames(plan: VideoPlan, rng: np.random.Generator) -> Iterator[av.VideoFrame]:
+    """What is on screen, FPS times a second; pictures are converted once and reused."""
+    converter = VideoReformatter()
+    for scene in plan.scenes:
+        rgb = [
+            av.VideoFrame.from_ndarray(picture, format="rgb24")
+            for picture in scene_pictures(scene.facts, rng)
+        ]
+        pictures = [
+            converter.reformat(picture, format="yuv420p", threads=1) for picture in rgb
+        ]
+        num_frames = round((scene.end - scene.start) * FPS)
+        for choice in rng.integers(len(pictures), size=num_frames):
+            yield pictures[choice]
 
 
 def _json(value: Any, indent: int | None = None) -> str:
