@@ -96,7 +96,9 @@ def find_class(name: Any, place: str) -> type:
         cls = getattr(importlib.import_module(module), class_name)
     except (ImportError, AttributeError):
         raise ConfigError(f"{place}: class: there is no {name}") from None
-    if not dataclasses.is_dataclass(cls) or qualified_name(cls) != name:
+    if not isinstance(cls, type) or qualified_name(cls) != name:
+        raise ConfigError(f"{place}: class: {name} is not a class of its own module")
+    if not dataclasses.is_dataclass(cls):
         raise ConfigError(f"{place}: class: {name} is not a configuration")
     return cls
 

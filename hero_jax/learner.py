@@ -25,7 +25,7 @@ class TrainState:
     step: Int[Array, ""]
     params: PyTree
     opt_state: optax.OptState
-    rng: Array
+    rng: jax.Array
     """Key data of the base key, uint32 [2]; every step folds its number into it."""
     num_bad: Int[Array, ""]
     """Steps skipped in a row because a gradient was not finite."""

@@ -23,7 +23,7 @@ MIN_LEARNING_RATE = 1e-8
 # every bias and every gain of a LayerNorm. A gain inside feat_regress is no
 # "LayerNorm.weight" by name, so it is decayed (H-61). Scalars (temperatures) are ours.
 NO_DECAY = re.compile(r"(^|/)(bias|scale|log_scale)$")
-DECAYED_GAIN = re.compile(r"(^|/)feature_head/norm/scale$")
+DECAYED_GAIN = re.compile(r"(^|/)frame_regression/norm/scale$")
 
 ENCODER = re.compile(r"(^|/)hero/(?!query/|span/)")
 """Parameters of the official `v_encoder`; `head_multiplier` is for all others."""

@@ -189,7 +189,7 @@ class Run:
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Every task's own metrics on the evaluation split."""
-        values = {}
+        values: dict[str, float] = {}
         for name, task in self.config.tasks.items():
             predict = self.learner.predict(state.params, name)
             found = task.evaluate(predict, self.config.eval_split)
