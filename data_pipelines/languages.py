@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 
 from data_pipelines import text
+from data_pipelines.readers.errors import InputError, found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +36,11 @@ LANGUAGES = {
 
 
 def language(code: str) -> Language:
-    """The entry of a code; ValueError names the codes there are."""
+    """The entry of a code; InputError names the codes there are."""
     if code not in LANGUAGES:
         known = ", ".join(LANGUAGES)
-        raise ValueError(
-            f"language {code!r} is unknown: expected one of {known}, "
+        raise InputError(
+            f"language {found(code)} is unknown: expected one of {known}, "
             "or a new entry in data_pipelines/languages.py"
         )
     return LANGUAGES[code]

@@ -27,13 +27,15 @@ from tokenizers import (
     trainers,
 )
 
+from data_pipelines.readers.errors import InputError
+
 FORMAT = "hero_jax tokenizer 1"
 """First field of a saved tokenizer; a reader refuses any other number."""
 ROBERTA_NAMES = ("<s>", "</s>", "<pad>", "<unk>", "<mask>")
 BERT_NAMES = ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]")
 
 
-class TokenizerError(ValueError):
+class TokenizerError(InputError):
     """A tokenizer file that cannot be used; the message is one line for its owner."""
 
 

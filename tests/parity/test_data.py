@@ -520,8 +520,9 @@ def pytest_generate_tests(metafunc):
     if "case" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--golden", None)
         folder = Path(chosen or DEFAULT_GOLDEN) / "data/expected"
-        cases = sorted({p.name.removesuffix(p.suffix) for p in folder.iterdir()})
-        metafunc.parametrize("case", cases)
+        cases = {path.stem for path in folder.iterdir()}
+        covered = sorted(c for c in cases if not handler(c, NOT_YET_COVERED))
+        metafunc.parametrize("case", covered)
 
 
 @pytest.fixture
@@ -530,12 +531,17 @@ def recording(request):
 
 
 def rebuild(recording, case):
-    reason = handler(case, NOT_YET_COVERED)
-    if reason:
-        pytest.skip(f"not yet covered: {case} needs {reason}")
     build = handler(case)
     assert build, f"{case} is a case that no handler knows"
     return build(recording, case)
+
+
+def test_cases_not_yet_covered_are_listed(recording, capsys):
+    stems = {path.stem for path in (recording.root / "data/expected").iterdir()}
+    for case in sorted(stems):
+        if reason := handler(case, NOT_YET_COVERED):
+            with capsys.disabled():
+                print(f"\ndata parity, not yet covered: {case} needs {reason}")
 
 
 def test_a_case_is_rebuilt_from_the_recorded_databases(recording, case):
