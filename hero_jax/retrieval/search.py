@@ -75,7 +75,9 @@ def _best(
 
 
 @jax.jit
-def _merge(found: Found, scores: Float[Array, "Q N"], first: int) -> Found:
+def _merge(
+    found: Found, scores: Float[Array, "Q N"], first: Int[Array, ""] | int
+) -> Found:
     """The best of those found before and of a chunk that starts at `first`.
 
     `top_k` prefers the earlier of equals, and whatever was found before comes earlier.
