@@ -3,10 +3,12 @@
 import numpy as np
 
 from hero_jax.retrieval.spans import SpanRules
-from hero_jax.types import Array, Float
+from hero_jax.types import Float
 
 
-def final_moments(rows: Float[Array, "N 4"], rules: SpanRules) -> Float[Array, "N1 4"]:
+def final_moments(
+    rows: Float[np.ndarray, "N 4"], rules: SpanRules
+) -> Float[np.ndarray, "N1 4"]:
     """What is answered to a query: its moments after suppression and cutting."""
     if rules.nms_threshold is None:
         return rows[: rules.max_after_nms]
@@ -15,7 +17,9 @@ def final_moments(rows: Float[Array, "N 4"], rules: SpanRules) -> Float[Array, "
     return suppress(rows, rules.nms_threshold)[: rules.max_after_nms]
 
 
-def suppress(rows: Float[Array, "N 4"], threshold: float) -> Float[Array, "N1 4"]:
+def suppress(
+    rows: Float[np.ndarray, "N 4"], threshold: float
+) -> Float[np.ndarray, "N1 4"]:
     """Rows (video, start, end, score) without those that repeat a better one.
 
     Best first. A row goes if its IoU with a kept row of its own video is above the
@@ -30,7 +34,7 @@ def suppress(rows: Float[Array, "N 4"], threshold: float) -> Float[Array, "N1 4"
     return rows[is_kept]
 
 
-def _overlaps(rows: Float[Array, "N 4"]) -> Float[Array, "N N"]:
+def _overlaps(rows: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, "N N"]:
     """IoU of every two moments; 0 in different videos. The hull serves as union."""
     video, start, end = rows[:, 0], rows[:, 1], rows[:, 2]
     shared = np.minimum(end[:, None], end) - np.maximum(start[:, None], start)
