@@ -1,10 +1,7 @@
 """From query vectors to moments: the best videos first, then spans in those alone."""
 
-import functools
 from collections.abc import Callable, Iterator
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hero_jax.retrieval.index import CorpusIndex
@@ -21,8 +18,9 @@ from hero_jax.types import Array, Bool, Float, Int
 
 QUERIES_AT_ONCE = 16
 
-SpanLogits = Callable[[Array, Array, Array], tuple[Array, Array]]
-"""(queries [N D], frames [N F D], frame_mask [N F]) -> start and end logits [N F].
+BoundaryProbs = Callable[[Array, Array, Array], tuple[Array, Array]]
+"""(queries [N D], frames [N F D], frame_mask [N F]) -> probabilities over the frames of
+the first and of the last, [N F] each.
 
 Called as it is: compile it, with the parameters as arguments, where it is made.
 """
@@ -33,13 +31,13 @@ Rows = list[Float[np.ndarray, "N 4"]]
 def corpus_moments(
     query_vectors: Float[Array, "Q D"],
     index: CorpusIndex,
-    span_logits: SpanLogits,
+    boundary_probs: BoundaryProbs,
     rules: SpanRules,
 ) -> tuple[Found, Rows]:
     """The best videos of each query, and its best moments among those (VCMR)."""
     found = search(query_vectors, index, rules.max_videos)
     weights = np.asarray(exponential_weights(found.scores, rules.alpha))
-    rows = _moments(query_vectors, index, found.videos, weights, span_logits, rules)
+    rows = _moments(query_vectors, index, found.videos, weights, boundary_probs, rules)
     return found, rows
 
 
@@ -47,12 +45,12 @@ def video_moments(
     query_vectors: Float[Array, "Q D"],
     index: CorpusIndex,
     videos: Int[Array, "Q"],
-    span_logits: SpanLogits,
+    boundary_probs: BoundaryProbs,
     rules: SpanRules,
 ) -> Rows:
     """The best moments of each query in the one video it is asked of (SVMR)."""
     one, weights = np.asarray(videos)[:, None], np.ones((len(videos), 1), np.float32)
-    return _moments(query_vectors, index, one, weights, span_logits, rules)
+    return _moments(query_vectors, index, one, weights, boundary_probs, rules)
 
 
 def _moments(
@@ -60,14 +58,14 @@ def _moments(
     index: CorpusIndex,
     videos: Int[Array, "Q K"],
     weights: Float[Array, "Q K"],
-    span_logits: SpanLogits,
+    boundary_probs: BoundaryProbs,
     rules: SpanRules,
 ) -> Rows:
     arrays = (np.asarray(query_vectors), np.asarray(videos), np.asarray(weights))
     rows: Rows = []
     for queries, candidates, weight in _blocks(*arrays):
         frames, mask = index.frames[candidates], index.frame_mask[candidates]
-        spans = _best(queries, frames, mask, weight, span_logits, rules)
+        spans = _best(queries, frames, mask, weight, boundary_probs, rules)
         found = moments(spans, candidates, index.intervals)
         rows += [final_moments(row, rules) for row in found]
     return rows[: len(videos)]
@@ -87,27 +85,15 @@ def _best(
     frames: Float[Array, "Q K F D"],
     frame_mask: Bool[Array, "Q K F"],
     weights: Float[Array, "Q K"],
-    span_logits: SpanLogits,
+    boundary_probs: BoundaryProbs,
     rules: SpanRules,
 ) -> Spans:
     """Spans over all candidates of each query; each pair is one row to the model."""
     num_queries, num_videos, num_frames = frame_mask.shape
-    start, end = span_logits(
+    start, end = boundary_probs(
         np.repeat(queries, num_videos, axis=0),
         frames.reshape(num_queries * num_videos, num_frames, -1),
         frame_mask.reshape(num_queries * num_videos, num_frames),
     )
-    shape = frame_mask.shape
-    return _spans(start.reshape(shape), end.reshape(shape), weights, frame_mask, rules)
-
-
-@functools.partial(jax.jit, static_argnames="rules")
-def _spans(
-    start_logits: Float[Array, "Q K F"],
-    end_logits: Float[Array, "Q K F"],
-    weights: Float[Array, "Q K"],
-    frame_mask: Bool[Array, "Q K F"],
-    rules: SpanRules,
-) -> Spans:
-    starts, ends = jax.nn.softmax(start_logits), jax.nn.softmax(end_logits)
-    return best_spans(starts, ends, weights, jnp.sum(frame_mask, axis=-1), rules)
+    start, end = start.reshape(frame_mask.shape), end.reshape(frame_mask.shape)
+    return best_spans(start, end, weights, np.sum(frame_mask, axis=-1), rules)

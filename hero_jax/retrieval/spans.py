@@ -8,6 +8,7 @@ first 0 . . x x . .        2 <= n - m < 4, so the band is all that is computed
 """
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -63,6 +64,7 @@ def exponential_weights(
     return jnp.exp(alpha * cosines)
 
 
+@functools.partial(jax.jit, static_argnames="rules")
 def best_spans(
     start_probs: Float[Array, "Q K F"],
     end_probs: Float[Array, "Q K F"],
