@@ -76,7 +76,7 @@ def load(path: Path) -> Any:
         return from_json(json.loads(path.read_text()))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; is this a run directory?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not JSON: {error}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
