@@ -5,6 +5,7 @@ code: with `HeroConfig(official=True)` every slot comes out equal, padding inclu
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from hero_jax.model.layout import TextBatch, VideoBatch
 
 Arrays = Mapping[str, np.ndarray]
 """Official name -> array (hero_spec.md, B.5)."""
-Segments = Sequence[tuple[int, Sequence[int]]]
-"""For one video: (number of the subtitle, its frames), the `sub_idx2frame_idx`."""
+Segments = Sequence[Sequence[Any]]
+"""For one video: [number of the subtitle, its frames], the `sub_idx2frame_idx`."""
 
 
 def video_batch(

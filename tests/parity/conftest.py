@@ -1,16 +1,44 @@
-"""Parity with recorded official numbers: `pytest tests/parity --golden DIR`."""
+"""`pytest tests/parity --golden DIR` checks the model against any recorded set."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))  # for the harness beside this file
+
+from parity_harness import Golden, is_covered, is_not_yet_covered  # noqa: E402
+
 
 def pytest_addoption(parser):
-    parser.addoption("--golden", default=None, help="folder of a recorded set")
+    parser.addoption(
+        "--golden",
+        metavar="DIR",
+        default=None,
+        help="a folder laid out like tests/golden (the default)",
+    )
+
+
+def golden_of(config) -> Golden:
+    # Without this folder on the command line its options are not registered.
+    chosen = config.getoption("golden", None)
+    return Golden(Path(chosen) if chosen else HERE.parent / "golden")
+
+
+def pytest_generate_tests(metafunc):
+    """One test for each covered case that the set holds."""
+    if "case_name" in metafunc.fixturenames:
+        names = [n for n in golden_of(metafunc.config).names() if is_covered(n)]
+        metafunc.parametrize("case_name", names)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    names = [n for n in golden_of(config).names() if is_not_yet_covered(n)]
+    if names:
+        terminalreporter.write_line(f"parity, not yet covered: {', '.join(names)}")
 
 
 @pytest.fixture(scope="session")
-def golden(request) -> Path:
-    """The recorded set to compare with; by default the one in tests/golden."""
-    chosen = request.config.getoption("--golden")
-    return Path(chosen or Path(__file__).resolve().parents[1] / "golden")
+def golden(request) -> Golden:
+    return golden_of(request.config)

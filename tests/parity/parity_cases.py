@@ -1,0 +1,716 @@
+"""Runs our model on the inputs of each recorded case, in official mode."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from parity_harness import Arrays, Case, Golden, Result
+
+from hero_jax import pretrained
+from hero_jax.losses.cross_entropy import cross_entropies
+from hero_jax.losses.ranking import VSM
+from hero_jax.losses.span import SpanLoss, boundary_losses
+from hero_jax.model import moment
+from hero_jax.model.embeddings import FrameEmbedding, TextEmbedding
+from hero_jax.model.hero import Hero, onto_frames
+from hero_jax.model.language_model import WordHead
+from hero_jax.model.layers import (
+    FrameRegression,
+    MlpHead,
+    Numerics,
+    PositionEmbedding,
+    Projection,
+    gelu,
+)
+from hero_jax.model.layout import TextBatch, VideoBatch
+from hero_jax.model.official import row_batch, text_batch, video_batch
+from hero_jax.model.query import QueryEncoder
+from hero_jax.model.transformer import (
+    Residual,
+    Transformer,
+    TransformerConfig,
+)
+
+
+@functools.cache
+def run(golden: Golden, name: str, dtype: str = "float32") -> Result:
+    """Our outputs and gradients for one case."""
+    case = golden.case(name)
+    for pattern, handler in HANDLERS.items():
+        if re.fullmatch(pattern, name):
+            return handler(golden, case, dtype)
+    raise LookupError(f"no handler for the case {name}")
+
+
+def load(golden: Golden, stem: str, dtype: str) -> tuple[Hero, Any]:
+    """The model in official mode with some recorded weights."""
+    config = dataclasses.replace(golden.config(stem), dtype=dtype)
+    return Hero(config), pretrained.from_official(golden.weights(stem), config)
+
+
+def pooled(weights: Arrays, hidden: Any) -> Any:
+    """The official pooler, which no task reads and our model does not have."""
+    dense = "v_encoder.f_encoder.pooler.dense"
+    linear = hidden[:, 0] @ weights[f"{dense}.weight"].T + weights[f"{dense}.bias"]
+    return jnp.tanh(linear)
+
+
+# --- The cross-modal tower alone ---
+
+
+def cross_modal(golden: Golden, case: Case, dtype: str) -> Result:
+    """`fenc_repr`, `fenc_repr_masked`, `fenc_txt`: hidden states layer by layer."""
+    hero, params = load(golden, case.meta["weights"], dtype)
+    arrays = case.inputs
+    if "input_ids" in arrays:
+        batch: Any = text_batch(
+            arrays["input_ids"], arrays["pos_ids"], arrays["attn_masks"]
+        )
+        embed = lambda h, b: h.text_embedding(b.tokens, b.position)
+    else:
+        batch, is_masked = row_batch(arrays), arrays.get("f_v_masks")
+        embed = lambda h, b: h.embed_rows(b, frame_is_masked=is_masked)
+    embedded = hero.apply({"params": params}, batch, method=embed)
+    outputs = {"embedding_output": embedded, "sequence_output": embedded}
+    for layer in range(hero.config.cross_modal.num_layers):
+        hidden = first_layers(hero, params, embedded, batch.segment, layer + 1)
+        outputs[f"layer_{layer}"] = outputs["sequence_output"] = hidden
+    weights = golden.weights(case.meta["weights"])
+    outputs["pooled_output"] = pooled(weights, outputs["sequence_output"])
+    return Result(outputs)
+
+
+def first_layers(hero: Hero, params: Any, embedded, segment, num_layers: int):
+    config = dataclasses.replace(hero.config.cross_modal, num_layers=num_layers)
+    layers = jax.tree.map(lambda x: x[:num_layers], params["cross_modal"])
+    tower = Transformer(config, hero.config.numerics)
+    return tower.apply({"params": layers}, embedded, segment, train=False)
+
+
+def cross_modal_gradient(golden: Golden, case: Case, dtype: str) -> Result:
+    """`fenc_repr_grad`: of a random projection of all slots, padding included."""
+    hero, params = load(golden, case.meta["weights"], dtype)
+    weights = golden.weights(case.meta["weights"])
+    pooler = {k: v for k, v in weights.items() if "f_encoder.pooler" in k}
+    batch = row_batch(case.inputs)
+
+    @jax.jit
+    def loss(params, pooler):
+        hidden = hero.apply({"params": params}, batch, method="cross_modal_rows")
+        top = pooled(pooler, hidden)
+        total = jnp.sum(hidden * case.inputs["proj"]) + jnp.sum(top)
+        outputs = {"sequence_output": hidden, "pooled_output": top, "loss": total}
+        return total, outputs
+
+    (of_ours, of_pooler), outputs = jax.grad(loss, (0, 1), has_aux=True)(params, pooler)
+    gradients = pretrained.to_official(of_ours) | jax.tree.map(np.asarray, of_pooler)
+    return Result(outputs, gradients)
+
+
+# --- Both towers ---
+
+
+def videos_of(arrays: Arrays, meta: Mapping[str, Any]) -> VideoBatch:
+    return video_batch(arrays, meta["sub_idx2frame_idx"], meta["num_subs"])
+
+
+def queries_of(arrays: Arrays) -> TextBatch:
+    names = ("query_input_ids", "query_pos_ids", "query_attn_masks")
+    return text_batch(*(arrays[name] for name in names))
+
+
+def hierarchy(golden: Golden, case: Case, dtype: str) -> Result:
+    """`hier_repr*`: each stage of a video's way through the model."""
+    hero, params = load(golden, case.meta["weights"], dtype)
+    videos = videos_of(case.inputs, case.meta["in_meta"])
+    compute = hero.config.numerics.compute
+
+    def stages(h: Hero) -> dict[str, Any]:
+        rows = h.cross_modal_rows(videos)
+        fused = h.fuse(videos)
+        return {
+            "matched_v_feats": onto_frames(rows, videos),
+            "frame_transform": h.frame_transform(
+                jnp.asarray(videos.features).astype(compute)
+            ),
+            "repr_no_encode_clip": fused,
+            "repr": h.contextualise(fused, videos.frame_mask),
+        }
+
+    return Result(jax.jit(lambda p: hero.apply({"params": p}, method=stages))(params))
+
+
+def hierarchy_gradient(golden: Golden, case: Case, dtype: str) -> Result:
+    """`hier_repr_grad`: of a random projection of all frames, padding included."""
+    hero, params = load(golden, case.meta["weights"], dtype)
+    videos = videos_of(case.inputs, case.meta["in_meta"])
+
+    @jax.jit
+    def loss(params):
+        frames = hero.apply({"params": params}, videos, method="encode_videos")
+        total = jnp.sum(frames * case.inputs["proj"])
+        return total, {"repr": frames, "loss": total}
+
+    gradient, outputs = jax.grad(loss, has_aux=True)(params)
+    return Result(outputs, pretrained.to_official(gradient))
+
+
+def masked_words(golden: Golden, case: Case, dtype: str) -> Result:
+    """`mlm`: logits of the masked tokens and their cross entropy."""
+    hero, params = load(golden, case.meta["weights"], dtype)
+    given = case.inputs
+    num_frames = given["v_feat"].shape[1]
+    batch = row_batch(
+        {
+            "f_v_feats": given["v_feat"],
+            "f_v_pos_ids": np.arange(num_frames)[None],
+            "f_sub_input_ids": given["input_ids"],
+            "f_sub_pos_ids": given["position_ids"],
+            "f_attn_masks": given["attn_masks"],
+            "f_gather_index": given["gather_index"],
+        }
+    )
+    row, slot = np.nonzero(given["txt_mask_tgt"])
+
+    @jax.jit
+    def loss(params):
+        def logits(h: Hero):
+            return h.word_logits(h.cross_modal_rows(batch)[row, slot])
+
+        words = hero.apply({"params": params}, method=logits)
+        losses = cross_entropies(words, given["txt_labels"], np.ones(len(row), bool))
+        total = jnp.mean(losses)
+        return total, {"logits": words, "loss_vec": losses, "loss": total}
+
+    gradient, outputs = jax.grad(loss, has_aux=True)(params)
+    return Result(outputs, pretrained.to_official(gradient))
+
+
+# --- Retrieval: scores, spans and their losses ---
+
+RETRIEVAL = "(vsm|vcmr|vr)_.*"
+
+
+def batches_of(case: Case) -> list[tuple[VideoBatch, TextBatch]]:
+    """The batch of a retrieval case; one for each rank, of none if it names another."""
+    if "in0_meta" in case.meta:
+        ranks = [(case.under(f"in{r}/"), case.meta[f"in{r}_meta"]) for r in (0, 1)]
+    elif "in/video_meta" in case.meta:
+        arrays = case.under("in/video/") | case.under("in/query/")
+        ranks = [(arrays, case.meta["in/video_meta"])]
+    elif "in_meta" in case.meta:
+        ranks = [(case.inputs, case.meta["in_meta"])]
+    else:
+        ranks = []
+    return [(videos_of(*rank), queries_of(rank[0])) for rank in ranks]
+
+
+class Sizes(NamedTuple):
+    """What every retrieval batch of a set is padded to, so that one program serves all.
+
+    The frames stay as they are: only their padding can be seen in a result (H-12).
+    """
+
+    videos: int
+    rows: int
+    slots: int
+    queries: int
+    words: int
+
+    @classmethod
+    def of(cls, videos: VideoBatch, texts: TextBatch) -> "Sizes":
+        return cls(len(videos.features), *videos.tokens.shape, *texts.tokens.shape)
+
+
+@functools.cache
+def common_sizes(golden: Golden) -> Sizes:
+    names = [n for n in golden.names() if re.fullmatch(RETRIEVAL, n)]
+    sizes = [Sizes.of(*b) for n in names for b in batches_of(golden.case(n))]
+    return Sizes(*map(max, zip(*sizes)))
+
+
+def grow(array: np.ndarray, *shape: int, fill: int = 0) -> np.ndarray:
+    """Padding behind the leading axes."""
+    widths = [(0, new - old) for new, old in zip(shape, array.shape)]
+    widths += [(0, 0)] * (array.ndim - len(shape))
+    return np.pad(array, widths, constant_values=fill)
+
+
+def grow_batch(
+    videos: VideoBatch, texts: TextBatch, sizes: Sizes
+) -> tuple[VideoBatch, TextBatch]:
+    rows, words = (sizes.rows, sizes.slots), (sizes.queries, sizes.words)
+    videos = VideoBatch(
+        features=grow(videos.features, sizes.videos),
+        frame_mask=grow(videos.frame_mask, sizes.videos),
+        tokens=grow(videos.tokens, *rows),
+        segment=grow(videos.segment, *rows),
+        position=grow(videos.position, *rows),
+        frame=grow(videos.frame, *rows, fill=-1),
+    )
+    texts = TextBatch(
+        tokens=grow(texts.tokens, *words),
+        segment=grow(texts.segment, *words),
+        position=grow(texts.position, *words),
+        row=grow(texts.row, sizes.queries),
+        segment_of=grow(texts.segment_of, sizes.queries),
+    )
+    return videos, texts
+
+
+def predict(h: Hero, videos: VideoBatch, texts: TextBatch) -> dict[str, Any]:
+    """Under official names; span logits of every query in every video."""
+    frames = h.encode_videos(videos)
+    words = h.encode_texts(texts)
+    queries = h.query(words, texts)
+    start, end = h.all_span_logits(queries, frames, videos.frame_mask)
+    return {
+        "frame_embeddings": frames,
+        "query_txt": words,
+        "modularized_query": queries,
+        "q2video_scores": h.video_scores(queries, frames, videos.frame_mask),
+        "st_logits": start,
+        "ed_logits": end,
+    }
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def predict_and_pull(hero: Hero, params, videos, texts, cotangents):
+    """Predictions, and the gradient for given gradients of the predictions."""
+    forward = lambda p: hero.apply({"params": p}, videos, texts, method=predict)
+    outputs, pull = jax.vjp(forward, params)
+    return outputs, pull(cotangents)[0]
+
+
+@dataclasses.dataclass
+class Forward:
+    """The model on one batch: its predictions, and gradients through them."""
+
+    predictions: dict[str, np.ndarray]
+    pull: Callable[[Mapping[str, Any]], dict[str, np.ndarray]]
+
+
+def forward(golden: Golden, stem: str, dtype: str, batch: Any) -> Forward:
+    config = dataclasses.replace(golden.config(stem), dtype=dtype, unused_words=0)
+    params = pretrained.from_official(golden.weights(stem), config)
+    sizes, grown = common_sizes(golden), grow_batch(*batch, common_sizes(golden))
+    own = Sizes.of(*batch)
+    real = {
+        "frame_embeddings": (own.videos,),
+        "query_txt": (own.queries, own.words),
+        "modularized_query": (own.queries,),
+        "q2video_scores": (own.queries, own.videos),
+        "st_logits": (own.queries, own.videos),
+        "ed_logits": (own.queries, own.videos),
+    }
+    run_it = functools.partial(predict_and_pull, Hero(config), params, *grown)
+    D, F = config.width, batch[0].features.shape[1]
+    full = {
+        "frame_embeddings": (sizes.videos, F, D),
+        "query_txt": (sizes.queries, sizes.words, D),
+        "modularized_query": (sizes.queries, D),
+        "q2video_scores": (sizes.queries, sizes.videos),
+        "st_logits": (sizes.queries, sizes.videos, F),
+        "ed_logits": (sizes.queries, sizes.videos, F),
+    }
+
+    def grown_cotangents(given: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        zeros = {name: np.zeros(full[name], dtype) for name in full.keys() - given}
+        return zeros | {k: grow(np.asarray(v), *full[k]) for k, v in given.items()}
+
+    outputs, _ = run_it(grown_cotangents({}))
+    cut = {
+        name: np.asarray(array)[tuple(map(slice, real[name]))]
+        for name, array in outputs.items()
+    }
+    pull = lambda given: pretrained.to_official(run_it(grown_cotangents(given))[1])
+    return Forward(cut, pull)
+
+
+def retrieval(golden: Golden, case: Case, dtype: str) -> Result:
+    """`vsm_*`, `vcmr_*`, `vr_*`: predictions, loss terms and gradients."""
+    source = golden.batch(case)
+    (batch,) = batches_of(source)
+    model = forward(golden, case.meta["weights"], dtype, batch)
+    outputs = dict(model.predictions)
+    outputs["raw_query_scores"] = outputs["q2video_scores"]
+    if len(outputs["modularized_query"]) == len(batch[0].features):
+        own = np.arange(len(batch[0].features))  # query q asks about video q
+        outputs |= {k: outputs[k][own, own] for k in ("st_logits", "ed_logits")}
+    for name in ("st", "ed"):
+        outputs[f"{name}_probs"] = jax.nn.softmax(outputs[f"{name}_logits"])
+    if "grad_of" not in case.meta:
+        return Result(outputs)
+    loss = functools.partial(retrieval_loss, case, source.inputs)
+    cotangents, terms = jax.grad(loss, has_aux=True)(model.predictions)
+    return Result(outputs | terms, model.pull(cotangents))
+
+
+def objective(hparams: Mapping[str, Any], **fields: Any) -> VSM:
+    return VSM(
+        margin=hparams["margin"],
+        kind=hparams.get("ranking_loss_type", "hinge"),
+        context_weight=float(hparams["lw_neg_ctx"]),
+        query_weight=float(hparams["lw_neg_q"]),
+        hard_pool_size=hparams["hard_pool_size"],
+        hard_weight=float(hparams["hard_neg_weight"]),
+        hard_start_step=0 if hparams.get("use_hard_negative") else None,
+        **fields,
+    )
+
+
+def retrieval_loss(
+    case: Case, arrays: Arrays, predictions: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """The sum of the weighted terms, and they under official names."""
+    hparams = case.meta["hparams"]
+    scores = predictions["q2video_scores"]
+    positives = own_videos(*scores.shape)
+    outputs = ranking_terms(case, scores, positives)
+    if "lw_st_ed" in hparams:
+        outputs |= span_terms(hparams["lw_st_ed"], arrays, predictions)
+    total = sum(v for name, v in outputs.items() if not name.startswith("eval_"))
+    return total, outputs | {"loss": total}
+
+
+def ranking_terms(case: Case, scores: Any, positives: np.ndarray) -> dict[str, Any]:
+    """In training a mean over queries; in evaluation each query by itself."""
+    vsm = objective(case.meta["hparams"])
+    pairs = (scores, positives, ~positives)
+    if "randint_ctx" in case.inputs:
+        context, query = vsm.against_ranked(*pairs, *drawn_ranks(case, positives))
+    else:
+        context, query = vsm.per_query(*pairs, step=0)
+    context, query = vsm.context_weight * context, vsm.query_weight * query
+    return {
+        "loss_neg_ctx": jnp.mean(context),
+        "loss_neg_q": jnp.mean(query),
+        "eval_loss_neg_ctx": context,
+        "eval_loss_neg_q": query,
+    }
+
+
+def own_videos(num_queries: int, num_videos: int) -> np.ndarray:
+    """[Q, B]: equal blocks of queries, in the order of the videos (quirk B1)."""
+    owner = np.arange(num_queries) // (num_queries // num_videos)
+    return owner[:, None] == np.arange(num_videos)
+
+
+def drawn_ranks(case: Case, positives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The recorded draws are columns of the sorted scores, positives first."""
+    return (
+        case.inputs["randint_ctx"] - 1,
+        case.inputs["randint_q"] - positives.sum(axis=0),
+    )
+
+
+def span_terms(
+    weight: float, arrays: Arrays, predictions: Mapping[str, Any]
+) -> dict[str, Any]:
+    """As many queries as videos: query q asks about video q, whatever q_vidx says."""
+    start, end = predictions["st_logits"], predictions["ed_logits"]
+    spans = arrays["targets"]
+    rows = np.arange(len(spans))
+    own = rows if len(rows) == start.shape[1] else arrays["q_vidx"]
+    start, end, is_real = start[rows, own], end[rows, own], rows >= 0
+    total, _ = SpanLoss(float(weight))(start, end, spans, is_real, np.array(True))
+    sums = [
+        jnp.sum(boundary_losses(logits, spans[:, i], is_real)[0])
+        for i, logits in enumerate((start, end))
+    ]
+    return {"loss_st_ed": total, "eval_loss_st_ed": weight * sum(sums)}
+
+
+def two_ranks(golden: Golden, case: Case, dtype: str) -> Result:
+    """`vsm_allgather_2rank`: spans on each rank, ranking over both, gradients averaged.
+
+    The padding of each rank decides its span logits (H-12), so each batch is encoded by
+    itself; ranking then sees the frames of both, padded to the longer.
+    """
+    batches = batches_of(case)
+    models = [forward(golden, case.meta["weights"], dtype, b) for b in batches]
+    hparams = case.meta["hparams"]
+    vsm = objective(hparams, reference_gpus=len(models))
+    masks = joined([videos.frame_mask for videos, _ in batches])
+
+    def loss(predictions):
+        spans = [
+            span_terms(hparams["lw_st_ed"], case.under(f"in{rank}/"), p)["loss_st_ed"]
+            for rank, p in enumerate(predictions)
+        ]
+        queries = jnp.concatenate([p["modularized_query"] for p in predictions])
+        frames = joined([p["frame_embeddings"] for p in predictions])
+        scores = moment.video_scores(queries, frames, masks)
+        positives = own_videos(*scores.shape)
+        ranking, terms = vsm(scores, positives, ~positives, step=0)
+        context = vsm.context_weight * terms["context"]
+        query = vsm.query_weight * terms["query"]
+        outputs = {}
+        for rank, span in enumerate(spans):
+            outputs[f"rank{rank}_loss_st_ed"] = span
+            outputs[f"rank{rank}_loss_neg_ctx"] = context
+            outputs[f"rank{rank}_loss_neg_q"] = query
+            outputs[f"rank{rank}_loss"] = span + context + query
+        return sum(spans) / len(spans) + ranking, outputs
+
+    cotangents, outputs = jax.grad(loss, has_aux=True)([m.predictions for m in models])
+    gradients = [model.pull(given) for model, given in zip(models, cotangents)]
+    return Result(outputs, jax.tree.map(np.add, *gradients))
+
+
+def joined(parts: list[Any]) -> Any:
+    """Batches one after the other, padded to the longest video."""
+    longest = max(part.shape[1] for part in parts)
+    widths = lambda part: [
+        (0, 0),
+        (0, longest - part.shape[1]),
+        *[(0, 0)] * (part.ndim - 2),
+    ]
+    return jnp.concatenate([jnp.pad(part, widths(part)) for part in parts])
+
+
+# --- Single modules ---
+
+
+def linear(state: Arrays, name: str) -> dict[str, np.ndarray]:
+    leaf = {"kernel": state[f"{name}.weight"].T}
+    return leaf | ({"bias": state[f"{name}.bias"]} if f"{name}.bias" in state else {})
+
+
+def norm(state: Arrays, name: str) -> dict[str, np.ndarray]:
+    return {"scale": state[f"{name}.weight"], "bias": state[f"{name}.bias"]}
+
+
+def embedding(state: Arrays, name: str) -> dict[str, np.ndarray]:
+    return {"embedding": state[f"{name}.weight"]}
+
+
+def residual(state: Arrays, name: str = "") -> dict[str, Any]:
+    return {
+        "dense": linear(state, f"{name}dense"),
+        "norm": norm(state, f"{name}LayerNorm"),
+    }
+
+
+def attention(state: Arrays, name: str) -> dict[str, Any]:
+    parts = {p: linear(state, f"{name}.self.{p}") for p in ("query", "key", "value")}
+    return parts | {"output": residual(state, f"{name}.output.")}
+
+
+def layer(state: Arrays, number: int) -> dict[str, Any]:
+    name = f"layer.{number}"
+    return {
+        "attention": attention(state, f"{name}.attention"),
+        "inner": linear(state, f"{name}.intermediate.dense"),
+        "output": residual(state, f"{name}.output."),
+    }
+
+
+def module(golden: Golden, case: Case, dtype: str) -> Result:
+    """`module_*`: one module at a time, small enough to show a wrong epsilon."""
+    name = case.name.removeprefix("module_")
+    numerics = Numerics(dtype, official=True)
+    compute = numerics.compute
+    given = {
+        key: value.astype(compute) if value.dtype == np.float32 else value
+        for key, value in case.inputs.items()
+    }
+    if case.meta["weights"] is None:
+        return Result(MODULES[name](numerics, given))
+    prefix = re.fullmatch(r".*\[(\w+)\.\*\]", case.meta["weights"])[1] + "."
+    state = {
+        key.removeprefix(prefix): value
+        for key, value in golden.weights("modules").items()
+        if key.startswith(prefix)
+    }
+    return Result(MODULES[name](numerics, given, state, golden.settings))
+
+
+def apply(module: nn.Module, params: Any, *args: Any, **kwargs: Any) -> Any:
+    return module.apply({"params": params}, *args, **kwargs)
+
+
+def bert_layers(numerics, given, state, settings):
+    numbers = sorted({int(n.split(".")[1]) for n in state})
+    sizes = settings["f"]
+    config = TransformerConfig(
+        width=sizes["hidden_size"],
+        num_heads=sizes["num_attention_heads"],
+        num_layers=len(numbers),
+        mlp_width=sizes["intermediate_size"],
+    )
+    layers = [layer(state, number) for number in numbers]
+    params = {"layers": jax.tree.map(lambda *x: np.stack(x), *layers)} if layers else {}
+    tower = Transformer(config, numerics)
+    return {"out": apply(tower, params, given["x"], given["att"], train=False)}
+
+
+def residual_module(numerics, given, state, settings):
+    block = Residual(0.0, numerics)
+    out = apply(block, residual(state), given["x"], given["y"], train=False)
+    return {"out": out}
+
+
+def feat_regress(numerics, given, state, settings):
+    params = {
+        "inner": linear(state, "net.0"),
+        "norm": norm(state, "net.2"),
+        "outer": linear(state, "net.3"),
+    }
+    head = FrameRegression(params["outer"]["kernel"].shape[1], numerics)
+    return {"out": apply(head, params, given["x"])}
+
+
+def mlp_layer(numerics, given, state, settings):
+    params = {
+        "inner": linear(state, "linear_1"),
+        "norm": norm(state, "LayerNorm"),
+        "outer": linear(state, "linear_2"),
+    }
+    head = MlpHead(params["outer"]["kernel"].shape[1], numerics)
+    return {"out": apply(head, params, given["x"])}
+
+
+def linear_layer(numerics, given, state, settings):
+    params = {"norm": norm(state, "LayerNorm"), "dense": linear(state, "net.1")}
+    block = Projection(params["dense"]["kernel"].shape[1], 0.0, numerics)
+    return {"out": apply(block, params, given["x"])}
+
+
+def lm_head(numerics, given, state, settings):
+    params = {**residual(state), "bias": state["bias"]}
+    return {
+        "out": apply(WordHead(numerics), params, given["x"], state["decoder.weight"])
+    }
+
+
+def position_embedding(numerics, given, state, settings):
+    params = {
+        "position": embedding(state, "position_embeddings"),
+        "norm": norm(state, "LayerNorm"),
+    }
+    block = PositionEmbedding(len(params["position"]["embedding"]), numerics)
+    positions = np.arange(given["x"].shape[1])[None]
+    return {"out": apply(block, params, given["x"], positions)}
+
+
+def image_embeddings(numerics, given, state, settings):
+    params = {
+        "mask": {"rows": embedding(state, "mask_embedding")},
+        "feature_norm": norm(state, "img_LayerNorm"),
+        "projection": linear(state, "img_linear"),
+        "position": embedding(state, "position_embeddings"),
+        "norm": norm(state, "LayerNorm"),
+    }
+    width = params["projection"]["kernel"].shape[1]
+    rows = len(params["position"]["embedding"])
+    block = FrameEmbedding(given["img"].shape[2], rows, width, numerics)
+    positions = np.broadcast_to(
+        np.arange(given["img"].shape[1]), given["img"].shape[:2]
+    )
+
+    def embed(block: FrameEmbedding, is_masked):
+        projected = block.project(given["img"], is_masked)
+        return block(projected, positions, given["typ"][0, 0])
+
+    masks = {
+        "nomask": None,
+        "mask": given["mask"],
+        "allfalse": np.zeros_like(given["mask"]),
+    }
+    return {k: apply(block, params, mask, method=embed) for k, mask in masks.items()}
+
+
+def sub_embeddings(numerics, given, state, settings):
+    params = {
+        "word": embedding(state, "word_embeddings"),
+        "position": embedding(state, "position_embeddings"),
+        "type": embedding(state, "token_type_embeddings"),
+        "norm": norm(state, "LayerNorm"),
+    }
+    rows, width = params["word"]["embedding"].shape
+    num_positions = len(params["position"]["embedding"])
+    block = TextEmbedding(rows, num_positions, width, numerics)
+    is_word = given["ids"] != 1
+    positions = {
+        "out": np.broadcast_to(given["pos"], given["ids"].shape),
+        "out_default_pos": 1 + is_word * np.cumsum(is_word, axis=1),
+    }
+    return {k: apply(block, params, given["ids"], p) for k, p in positions.items()}
+
+
+def query_feat_encoder(numerics, given, state, settings):
+    params = {
+        "projection": {
+            "norm": norm(state, "query_input_proj.LayerNorm"),
+            "dense": linear(state, "query_input_proj.net.1"),
+        },
+        "position": {
+            "position": embedding(state, "query_pos_embed.position_embeddings"),
+            "norm": norm(state, "query_pos_embed.LayerNorm"),
+        },
+        "attention": attention(state, "query_self_attention"),
+        "importance": linear(state, "modular_vector_mapping"),
+    }
+    num_positions = len(params["position"]["position"]["embedding"])
+    heads = settings["q"]["num_attention_heads"]
+    width = given["x"].shape[2]
+    encoder = QueryEncoder(width, heads, num_positions, 0.0, numerics)
+    shape = given["x"].shape[:2]
+    texts = text_batch(np.zeros(shape, int), np.arange(shape[1])[None], given["att"])
+    attended = apply(
+        encoder, params, given["x"], texts.segment, texts.position, method="attended"
+    )
+    weights = apply(encoder, params, attended, texts.segment, method="weights")
+    return {
+        "attended": attended,
+        "modular_att": weights[:, 0],
+        "modular": apply(encoder, params, given["x"], texts),
+    }
+
+
+def functions(numerics, given):
+    mask = given["mask"] > 0
+    identity = np.array([0, 0, 1, 0, 0], numerics.compute)
+    return {
+        "gelu": gelu(jnp.asarray(given["x"])),
+        "mask_logits": moment.boundary_logits(
+            given["target"], mask, identity, numerics
+        ),
+        "normalize_eps1e-5": moment.normalise(jnp.asarray(given["norm_x"])),
+    }
+
+
+MODULES: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "bert_layer": bert_layers,
+    "bert_encoder_allmasked": bert_layers,
+    "bert_output": residual_module,
+    "bert_self_output": residual_module,
+    "feat_regress": feat_regress,
+    "mlp_layer": mlp_layer,
+    "linear_layer": linear_layer,
+    "lm_head": lm_head,
+    "frame_embeddings": position_embedding,
+    "query_embeddings": position_embedding,
+    "image_embeddings": image_embeddings,
+    "sub_embeddings": sub_embeddings,
+    "query_feat_encoder": query_feat_encoder,
+    "functions": functions,
+}
+
+HANDLERS: Mapping[str, Callable[[Golden, Case, str], Result]] = {
+    "fenc_repr_grad": cross_modal_gradient,
+    "fenc_(repr|repr_masked|txt)": cross_modal,
+    "hier_repr_grad": hierarchy_gradient,
+    "hier_repr.*": hierarchy,
+    "mlm": masked_words,
+    "vsm_allgather_2rank": two_ranks,
+    RETRIEVAL: retrieval,
+    "module_.*": module,
+}
