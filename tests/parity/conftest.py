@@ -8,6 +8,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # for the harness beside this file
 
+import eval_cases  # noqa: E402
 from parity_harness import Golden, is_covered, is_not_yet_covered  # noqa: E402
 
 
@@ -34,7 +35,11 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    names = [n for n in golden_of(config).names() if is_not_yet_covered(n)]
+    golden = golden_of(config)
+    names = [n for n in golden.names() if is_not_yet_covered(n)]
+    names += [
+        n for n in eval_cases.names(golden.root) if n in eval_cases.NOT_YET_COVERED
+    ]
     if names:
         terminalreporter.write_line(f"parity, not yet covered: {', '.join(names)}")
 

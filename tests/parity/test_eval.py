@@ -10,7 +10,7 @@ from eval_cases import NOT_YET_COVERED, handler, mismatches, names, read
 
 @pytest.fixture(scope="module")
 def root(golden) -> Path:
-    return Path(getattr(golden, "root", golden))
+    return golden.root
 
 
 def test_every_recorded_evaluation_is_handled_or_listed_as_not_yet_covered(root):
