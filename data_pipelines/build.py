@@ -39,15 +39,16 @@ class Built:
     warnings: Sequence[str]
 
     def __str__(self) -> str:
-        splits = self.manifest.splits.values()
-        kind = "" if self.manifest.feature_dtype else " (zeros: no features given)"
-        return (
-            f"{self.dataset}: {sum(s.num_videos for s in splits)} videos, "
-            f"{sum(s.num_queries for s in splits)} queries, "
-            f"features {self.manifest.feature_width} wide{kind}, "
-            f"{'built in' if self.is_new else 'up to date, checked in'} "
-            f"{self.seconds:.1f} s"
-        )
+        zeros = "" if self.manifest.feature_dtype else " (zeros: no features given)"
+        verb = "built" if self.is_new else "up to date, checked"
+        splits = [
+            f"  {name}: {split.num_videos} videos, {split.num_queries} queries"
+            + (f", {split.num_parallel} parallel texts" if split.num_parallel else "")
+            for name, split in self.manifest.splits.items()
+        ]
+        last = f"  features {self.manifest.feature_width} wide{zeros}"
+        head = f"{self.dataset}: {verb} in {self.seconds:.1f} s"
+        return "\n".join([head, *splits, last])
 
 
 def build_dataset(

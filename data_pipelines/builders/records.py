@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from data_pipelines.readers.errors import wrong
 from data_pipelines.schema import SCHEMA_VERSION, Query, Subtitle, Video
@@ -63,13 +64,29 @@ def _tensor(shape: tuple[int | None, ...], dtype: type) -> tfds.features.Tensor:
 def encode_frames(features: np.ndarray) -> bytes:
     layout = frame_features(features.shape[1], features.dtype.name)
     example = {"schema_version": SCHEMA_VERSION, "features": features}
-    return layout.serialize_example(example)
+    return _serialized(layout, example)
 
 
 def encode(kind: str, record: Any) -> bytes:
     """The bytes of a video, a query or a mapping of parallel texts."""
     example = _ENCODERS[kind](record) | {"schema_version": SCHEMA_VERSION}
-    return features_of(kind).serialize_example(example)
+    return _serialized(features_of(kind), example)
+
+
+def _serialized(layout: tfds.features.FeaturesDict, example: Example) -> bytes:
+    """The same bytes for the same record in every process.
+
+    `layout.serialize_example` writes the fields in an order that differs from run to
+    run, and a dataset's digest would differ with it.
+    """
+    serializer = _serializer(layout)
+    proto = serializer.get_tf_example(layout.encode_example(example))
+    return proto.SerializeToString(deterministic=True)
+
+
+@functools.cache
+def _serializer(layout: tfds.features.FeaturesDict) -> ExampleSerializer:
+    return ExampleSerializer(layout.get_serialized_info())
 
 
 def decode(kind: str, example: Example) -> Any:
