@@ -73,7 +73,7 @@ def mismatches(expected: Flat, ours: Flat) -> list[str]:
         if theirs.dtype.kind in "OU" or theirs.shape != mine.shape:
             is_same = np.array_equal(theirs, mine)
         else:
-            is_same = np.allclose(mine, theirs, rtol=1e-5, atol=1e-7)
+            is_same = np.allclose(mine, theirs, rtol=1e-5, atol=1e-7, equal_nan=True)
         found += [] if is_same else [f"{key}: {mine} instead of {theirs}"]
     return found
 
