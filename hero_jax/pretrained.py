@@ -138,13 +138,10 @@ def carried_over(state: StateDict) -> dict[str, np.ndarray]:
 
 def hero_shapes(config: HeroConfig) -> PyTree:
     """Every parameter that `Hero` can have, as shapes."""
-    ints = lambda *shape: np.zeros(shape, np.int32)
-    videos = VideoBatch(
-        np.zeros((1, 1, config.feature_width), np.float32),
-        np.ones((1, 1), bool),
-        *(ints(1, 2) for _ in range(4)),
-    )
-    texts = TextBatch(*(ints(1, 2) for _ in range(3)), ints(1), ints(1))
+    slots, one = np.zeros((1, 2), np.int32), np.zeros(1, np.int32)
+    features = np.zeros((1, 1, config.feature_width), np.float32)
+    videos = VideoBatch(features, np.ones((1, 1), bool), slots, slots, slots, slots)
+    texts = TextBatch(slots, slots, slots, one, one)
     hero = Hero(config)
     initialise = lambda key: hero.init(key, videos, texts, method=_use_everything)
     return jax.eval_shape(initialise, jax.random.key(0))["params"]

@@ -246,5 +246,5 @@ def onto_frames(
     """
     if videos.owner is not None:
         return gather(rows, videos.owner, num_groups=videos.num_groups)
-    shape = videos.frame_mask.shape
-    return sum_at(rows, videos.frame, shape, num_groups=videos.num_groups)
+    B, F = videos.frame_mask.shape
+    return sum_at(rows, videos.frame, (B, F), num_groups=videos.num_groups)

@@ -24,7 +24,7 @@ class Numerics:
 
     @property
     def compute(self) -> Any:
-        if self.dtype == "float64" and not jax.config.jax_enable_x64:
+        if jax.dtypes.canonicalize_dtype(self.dtype) != self.dtype:
             raise ValueError(
                 'model: dtype="float64" needs 64-bit JAX: set JAX_ENABLE_X64=1'
             )
@@ -60,7 +60,7 @@ def head_init(fan_in: int) -> Init:
 def dense(
     width: int,
     numerics: Numerics,
-    init: Init = TOWER,
+    start: Init = TOWER,
     *,
     use_bias: bool = True,
     name: str | None = None,
@@ -69,8 +69,8 @@ def dense(
         width,
         use_bias=use_bias,
         dtype=numerics.compute,
-        kernel_init=init.kernel,
-        bias_init=init.bias,
+        kernel_init=start.kernel,
+        bias_init=start.bias,
         name=name,
     )
 
@@ -88,11 +88,13 @@ def table(
     rows: int,
     width: int,
     numerics: Numerics,
-    init: nn.initializers.Initializer = TOWER.kernel,
+    start: nn.initializers.Initializer = TOWER.kernel,
     *,
     name: str | None = None,
 ) -> nn.Embed:
-    return nn.Embed(rows, width, dtype=numerics.compute, embedding_init=init, name=name)
+    return nn.Embed(
+        rows, width, dtype=numerics.compute, embedding_init=start, name=name
+    )
 
 
 def gelu(x: Float[Array, "*N"]) -> Float[Array, "*N"]:
@@ -106,7 +108,7 @@ class Projection(nn.Module):
     width: int
     dropout: float
     numerics: Numerics
-    init: Init = TOWER
+    start: Init = TOWER
 
     @nn.compact
     def __call__(
@@ -114,7 +116,7 @@ class Projection(nn.Module):
     ) -> Float[Array, "*N D"]:
         x = layer_norm(self.numerics, name="norm")(x)
         x = Dropout(self.dropout, self.numerics.dropout_kind)(x, train=train)
-        return nn.relu(dense(self.width, self.numerics, self.init, name="dense")(x))
+        return nn.relu(dense(self.width, self.numerics, self.start, name="dense")(x))
 
 
 class PositionEmbedding(nn.Module):
@@ -123,14 +125,14 @@ class PositionEmbedding(nn.Module):
 
     num_positions: int
     numerics: Numerics
-    init: nn.initializers.Initializer = TOWER.kernel
+    start: nn.initializers.Initializer = TOWER.kernel
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "R L D"], position: Int[Array, "*R L"]
     ) -> Float[Array, "R L D"]:
         positions = table(
-            self.num_positions, x.shape[-1], self.numerics, self.init, name="position"
+            self.num_positions, x.shape[-1], self.numerics, self.start, name="position"
         )
         return layer_norm(self.numerics, name="norm")(x + positions(position))
 
@@ -140,13 +142,13 @@ class MlpHead(nn.Module):
 
     num_outputs: int
     numerics: Numerics
-    init: Init = TOWER
+    start: Init = TOWER
 
     @nn.compact
     def __call__(self, x: Float[Array, "*N D"]) -> Float[Array, "*N V"]:
-        inner = dense(2 * x.shape[-1], self.numerics, self.init, name="inner")
+        inner = dense(2 * x.shape[-1], self.numerics, self.start, name="inner")
         x = layer_norm(self.numerics, name="norm")(gelu(inner(x)))
-        return dense(self.num_outputs, self.numerics, self.init, name="outer")(x)
+        return dense(self.num_outputs, self.numerics, self.start, name="outer")(x)
 
 
 class FrameRegression(nn.Module):

@@ -28,12 +28,8 @@ def video_batch(
         for subtitle, frames in subtitles:
             row = frame[first_row + subtitle]
             row[: len(frames)] = video * num_frames + np.asarray(frames, int)
-    return VideoBatch(
-        features=arrays["c_v_feats"],
-        frame_mask=arrays["c_attn_masks"] > 0,
-        frame=frame,
-        **_slots(arrays),
-    )
+    frame_mask = arrays["c_attn_masks"] > 0
+    return VideoBatch(arrays["c_v_feats"], frame_mask, *_slots(arrays), frame)
 
 
 def row_batch(arrays: Arrays) -> VideoBatch:
@@ -46,12 +42,9 @@ def row_batch(arrays: Arrays) -> VideoBatch:
     num_rows, num_slots, _ = features.shape
     gather_index = arrays["f_gather_index"]
     place = gather_index + num_slots * np.arange(num_rows)[:, None]
-    return VideoBatch(
-        features=features,
-        frame_mask=np.ones(features.shape[:2], bool),
-        frame=np.where(gather_index < num_slots, place, -1),
-        **_slots(arrays),
-    )
+    frame = np.where(gather_index < num_slots, place, -1)
+    frame_mask = np.ones(features.shape[:2], bool)
+    return VideoBatch(features, frame_mask, *_slots(arrays), frame)
 
 
 def text_batch(tokens: np.ndarray, position: np.ndarray, mask: np.ndarray) -> TextBatch:
@@ -65,8 +58,8 @@ def text_batch(tokens: np.ndarray, position: np.ndarray, mask: np.ndarray) -> Te
     )
 
 
-def _slots(arrays: Arrays) -> dict[str, np.ndarray]:
-    """What each slot of a row holds.
+def _slots(arrays: Arrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Token, segment and position of each slot of a row.
 
     gather index   0 1 4 5 6 5     with 4 frame slots: two frames, three tokens,
     mask           1 1 1 1 1 0     and a slot that repeats token 1, masked
@@ -76,10 +69,7 @@ def _slots(arrays: Arrays) -> dict[str, np.ndarray]:
     word = np.maximum(gather_index - num_frame_slots, 0)
     is_frame = gather_index < num_frame_slots
     frame_position = arrays["f_v_pos_ids"][0][np.where(is_frame, gather_index, 0)]
-    return {
-        "tokens": np.take_along_axis(arrays["f_sub_input_ids"], word, axis=1),
-        "segment": (arrays["f_attn_masks"] > 0).astype(int),
-        "position": np.where(
-            is_frame, frame_position, arrays["f_sub_pos_ids"][0][word]
-        ),
-    }
+    tokens = np.take_along_axis(arrays["f_sub_input_ids"], word, axis=1)
+    segment = (arrays["f_attn_masks"] > 0).astype(int)
+    word_position = arrays["f_sub_pos_ids"][0][word]
+    return tokens, segment, np.where(is_frame, frame_position, word_position)

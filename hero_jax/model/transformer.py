@@ -91,7 +91,7 @@ class Attention(nn.Module):
     num_heads: int
     dropout: float
     numerics: Numerics
-    init: Init = TOWER
+    start: Init = TOWER
 
     @nn.compact
     def __call__(
@@ -102,17 +102,18 @@ class Attention(nn.Module):
         train: bool,
     ) -> Float[Array, "R L D"]:
         numerics, width = self.numerics, x.shape[-1]
-        project = lambda name: dense(width, numerics, self.init, name=name)(x).reshape(
-            *x.shape[:-1], self.num_heads, -1
+        heads = (*x.shape[:2], self.num_heads, width // self.num_heads)
+        project = lambda name: dense(width, numerics, self.start, name=name)(x).reshape(
+            heads
         )
         query, key, value = project("query"), project("key"), project("value")
         scores = jnp.einsum(
             "rlhd,rmhd->rhlm", query, key, preferred_element_type=numerics.wide
         )
-        weights = jax.nn.softmax(scores * query.shape[-1] ** -0.5 + bias)
-        weights = Dropout(self.dropout, numerics.dropout_kind)(weights, train=train)
-        mixed = jnp.einsum("rhlm,rmhd->rlhd", weights.astype(value.dtype), value)
-        output = Residual(self.dropout, numerics, self.init, name="output")
+        weights = jax.nn.softmax(scores * heads[-1] ** -0.5 + bias)
+        dropped = Dropout(self.dropout, numerics.dropout_kind)(weights, train=train)
+        mixed = jnp.einsum("rhlm,rmhd->rlhd", dropped.astype(value.dtype), value)
+        output = Residual(self.dropout, numerics, self.start, name="output")
         return output(mixed.reshape(x.shape), x, train=train)
 
 
@@ -121,13 +122,13 @@ class Residual(nn.Module):
 
     dropout: float
     numerics: Numerics
-    init: Init = TOWER
+    start: Init = TOWER
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "R L I"], residual: Float[Array, "R L D"], *, train: bool
     ) -> Float[Array, "R L D"]:
-        x = dense(residual.shape[-1], self.numerics, self.init, name="dense")(x)
+        x = dense(residual.shape[-1], self.numerics, self.start, name="dense")(x)
         x = Dropout(self.dropout, self.numerics.dropout_kind)(x, train=train)
         norm = layer_norm(self.numerics, epsilon=INNER_EPSILON, name="norm")
         return norm(residual + x)
