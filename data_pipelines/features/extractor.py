@@ -28,7 +28,7 @@ class Extractor(Protocol):
 class PixelExtractor:
     """Mean colours of a grid of rectangles, row by row, each channel about -2 to 2."""
 
-    grid: int = 12
+    grid: int = 8
     """Rectangles along each side."""
 
     @property
