@@ -1,6 +1,7 @@
 """Every test runs on eight pretend devices, with every array shape checked."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,12 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import jaxtyping
+# What one test compiles, another one loads; so do the processes that tests start.
+CACHE = tempfile.TemporaryDirectory(prefix="hero_jax_compiled_")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+import jaxtyping  # noqa: E402
 
 # The annotations in these packages are enforced while testing, and are free otherwise.
 jaxtyping.install_import_hook(
