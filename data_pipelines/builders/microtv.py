@@ -16,8 +16,11 @@ from data_pipelines.builders.base import CorpusBuilder
 from data_pipelines.builders.frames import Frames, Timeline, raw_split
 from data_pipelines.builders.raw import RawCorpus, RawSplit, Request, file_state
 from data_pipelines.builders.shards import write_whole
+from data_pipelines.features.extract import extract_features
+from data_pipelines.features.extractor import PixelExtractor
+from data_pipelines.features.reader import VideoFileError
 from data_pipelines.readers.annotations import read_annotations
-from data_pipelines.readers.errors import found, wrong
+from data_pipelines.readers.errors import InputError, found, wrong
 from data_pipelines.readers.fields import (
     Row,
     checked_id,
@@ -117,19 +120,27 @@ def _splits(row: Row) -> dict[str, list[str]]:
 
 def _extracted(request: Request) -> Path:
     """Frame features of the videos, extracted once and kept until the videos change."""
-    from data_pipelines.features.extract import extract_features
-
+    extractor = PixelExtractor()
     videos = request.data_dir / "videos"
     if not videos.is_dir():
         raise wrong(videos, "", "is missing", "or pass --features DIR")
     states = [file_state(file) for file in sorted(videos.iterdir())]
-    state = hashlib.sha256(repr((request.interval, states)).encode()).hexdigest()
+    made_from = hashlib.sha256(
+        repr((extractor, request.interval, states)).encode()
+    ).hexdigest()
     stamp = request.cache / "videos.sha256"
-    if not stamp.exists() or stamp.read_text() != state:
+    if not stamp.exists() or stamp.read_text() != made_from:
         shutil.rmtree(request.cache, ignore_errors=True)
         request.cache.mkdir(parents=True)
-        write_whole(stamp, state)
-    extract_features(
-        videos, request.cache, interval=request.interval, workers=request.workers
-    )
+        write_whole(stamp, made_from)
+    try:
+        extract_features(
+            videos,
+            request.cache,
+            extractor=extractor,
+            interval=request.interval,
+            workers=request.workers,
+        )
+    except VideoFileError as error:
+        raise InputError(str(error)) from None
     return request.cache
