@@ -216,7 +216,7 @@ class MomentRetrieval(Task):
             predictions.end,
             batch.span,
             batch.queries.mask,
-            batch.span_is_used[0],
+            jnp.asarray(batch.span_is_used)[0],
         )
         return total + local, terms | local_terms
 

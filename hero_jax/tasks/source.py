@@ -5,9 +5,9 @@ import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from data_pipelines.corpus import open_corpus
 
 from data_pipelines import align, tokenizers
+from data_pipelines.corpus import open_corpus
 from data_pipelines.schema import Corpus, Query, Video
 from hero_jax.tasks import packing
 from hero_jax.tasks.packing import Segment
@@ -153,18 +153,13 @@ class Examples(Sequence[VideoExample]):
 
     def _example(self, index, video, lines, queries) -> VideoExample:
         num_frames = self._num_frames(video)
-        segments = {}
-        for language in self.languages:
-            subtitles = video.subtitles.get(language, ())
-            frames = align.frames_of_subtitles(
-                subtitles,
-                num_frames=num_frames,
-                interval=video.interval,
-                official=self.source.is_official,
+        segments = {
+            language: tuple(
+                Segment(next(lines[language]), frames)
+                for frames in self._frames_of_subtitles(video, language)
             )
-            segments[language] = tuple(
-                Segment(next(lines[language]), f.astype(np.int32)) for f in frames
-            )
+            for language in self.languages
+        }
         return VideoExample(
             index,
             video,
@@ -172,6 +167,23 @@ class Examples(Sequence[VideoExample]):
             segments,
             tuple(_query_text(q, t, video, num_frames) for q, t in queries),
         )
+
+    def _frames_of_subtitles(self, video: Video, language: str) -> list[np.ndarray]:
+        """Frames of every subtitle; none for those beyond the cut (B.3)."""
+        official = self.source.is_official
+        whole = align.frames_of_subtitles(
+            video.subtitles.get(language, ()),
+            num_frames=video.num_frames,
+            interval=video.interval,
+            official=official,
+        )
+        kept = dict(
+            align.cut_frames(
+                whole, max_frames=self.source.max_frames, official=official
+            )
+        )
+        nothing = np.zeros(0, np.int32)
+        return [kept.get(i, nothing) for i in range(len(whole))]
 
     def _tokenise_parallel(self) -> list[dict[str, np.ndarray]]:
         pairs = [

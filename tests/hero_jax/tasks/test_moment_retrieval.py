@@ -31,7 +31,7 @@ def prepare(index=0, seed=0, **changes):
 
 
 def test_a_held_out_subtitle_keeps_its_frames_and_loses_its_text():
-    example, prepared = prepare(num_annotated_queries=0)
+    _, prepared = prepare(num_annotated_queries=0)
     tokenizer = SOURCE.load_tokenizer()
     silent = [s for s in prepared.segments if s.tokens.tolist() == [tokenizer.eos]]
     assert len(silent) == 2

@@ -1,0 +1,153 @@
+"""How well a trained model finds videos and moments, for every pair of languages.
+
+for each subtitle language (and none):   encode the corpus once
+    for each query language:             search it, point into the best videos, count
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hero_jax.metrics import chance, predictions, summary
+from hero_jax.retrieval import answers
+from hero_jax.retrieval.index import CorpusIndex, build_index
+from hero_jax.retrieval.search import Found, search, true_ranks
+from hero_jax.retrieval.spans import SpanRules
+from hero_jax.tasks.encoder import NO_SUBTITLES, Encoder
+from hero_jax.tasks.source import Examples, QueryText
+from hero_jax.types import Float
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """The queries of a split in one language."""
+
+    queries: tuple[QueryText, ...]
+    videos: np.ndarray
+    """Place of each query's true video in the corpus."""
+    moments: tuple[np.ndarray, ...]
+    """True moments [N 2] of each query in seconds."""
+    vectors: Float[np.ndarray, "Q D"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answered:
+    """What one language matrix cell consists of."""
+
+    found: Found
+    vcmr: list[np.ndarray] | None
+    svmr: list[np.ndarray] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageMatrix:
+    """A model on a split."""
+
+    encoder: Encoder
+    examples: Examples
+    has_spans: bool
+    """Whether the model was trained to point at moments."""
+    rules: SpanRules = SpanRules()
+
+    def results(
+        self, predictions_dir: Path | None = None
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """results[query language][subtitle language]; also a prediction file for each."""
+        languages = self.examples.languages
+        asked = {language: self.ask(language) for language in languages}
+        results: dict[str, dict[str, Any]] = {language: {} for language in languages}
+        for subtitles in (*languages, NO_SUBTITLES):
+            index = self.index(subtitles)
+            for language in languages:
+                answered = self.answer(asked[language], index)
+                results[language][subtitles] = self.cell(
+                    asked[language], answered, index
+                )
+                if predictions_dir is not None:
+                    path = predictions_dir / f"{language}-{subtitles}.json"
+                    self.write(path, asked[language], answered)
+        return results
+
+    def ask(self, language: str) -> Asked:
+        """All queries of the split that exist in a language, encoded."""
+        pairs = [
+            (query, example.index)
+            for example in self.examples
+            for query in example.queries
+            if language in query.tokens
+        ]
+        texts = [query.tokens[language] for query, _ in pairs]
+        moments = {q.query_id: q.moments for q in self.examples.corpus.queries}
+        return Asked(
+            tuple(query for query, _ in pairs),
+            np.array([video for _, video in pairs]),
+            tuple(np.array(moments[q.query_id]).reshape(-1, 2) for q, _ in pairs),
+            self.encoder.encode_queries(texts, self.examples),
+        )
+
+    def index(self, subtitles: str) -> CorpusIndex:
+        """The corpus read with the subtitles of one language, or with none."""
+        frames = self.encoder.encode_corpus(self.examples, subtitles)
+        videos = [example.video for example in self.examples]
+        return build_index(
+            [video.video_id for video in videos],
+            [f[: e.num_frames] for f, e in zip(frames, self.examples)],
+            [video.interval for video in videos],
+            fingerprint=subtitles,
+        )
+
+    def answer(self, asked: Asked, index: CorpusIndex) -> Answered:
+        """The best videos, the best moments anywhere, and those in the true video."""
+        if not self.has_spans:
+            found = search(asked.vectors, index, self.rules.max_videos)
+            return Answered(found, None, None)
+        probabilities = self.encoder.boundary_probabilities
+        found, vcmr = answers.corpus_moments(
+            asked.vectors, index, probabilities, self.rules
+        )
+        svmr = answers.video_moments(
+            asked.vectors, index, asked.videos, probabilities, self.rules
+        )
+        return Answered(found, vcmr, svmr)
+
+    def cell(
+        self, asked: Asked, answered: Answered, index: CorpusIndex
+    ) -> dict[str, Any]:
+        """The numbers of one (query language, subtitle language)."""
+        known = summary.Answers(
+            video_ranks=true_ranks(asked.vectors, index, asked.videos),
+            videos=asked.videos.tolist(),
+            moments=list(asked.moments),
+            kinds=[query.kind for query in asked.queries],
+            svmr=answered.svmr,
+            vcmr=answered.vcmr,
+        )
+        return summary.summary(known, self.candidate_spans(index))
+
+    def candidate_spans(self, index: CorpusIndex) -> list[np.ndarray]:
+        """All spans of each video that could be predicted, [N 2] in seconds."""
+        return [
+            chance.candidate_spans(
+                num_frames,
+                interval,
+                min_frames=self.rules.min_frames,
+                max_frames=self.rules.max_frames,
+            )
+            for num_frames, interval in zip(index.num_frames, index.intervals)
+        ]
+
+    def write(self, path: Path, asked: Asked, answered: Answered) -> None:
+        """A prediction file in the format of TVR submissions."""
+        rows: dict[str, Sequence[np.ndarray]] = {
+            "VR": predictions.video_rows(answered.found.videos, answered.found.scores)
+        }
+        if answered.vcmr is not None and answered.svmr is not None:
+            rows |= {"VCMR": answered.vcmr, "SVMR": answered.svmr}
+        indices = {e.video.video_id: e.index for e in self.examples}
+        content = predictions.submission(
+            [query.query_id for query in asked.queries], indices, rows
+        )
+        predictions.write_json(path, content)
