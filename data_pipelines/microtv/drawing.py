@@ -2,8 +2,8 @@
 
 rows  0-11   the light: one strip of sky
 rows 12-63   the place: wall and floor; in front of it
-             left and middle: the character (hair, skin, shirt), its pose the action
-             right: the object, by shape and colour
+             left and middle: the character by its clothes, the action by its pose
+             right: the object by shape and colour
 """
 
 from collections.abc import Mapping
@@ -38,16 +38,17 @@ _WALL_AND_FLOOR: Mapping[str, tuple[_Colour, _Colour]] = {
     "library": ((75, 25, 70), (40, 20, 15)),
 }
 
-_HAIR_AND_SHIRT: Mapping[str, tuple[_Colour, _Colour]] = {
-    "anna": ((250, 220, 60), (225, 30, 30)),
-    "ben": ((20, 15, 10), (40, 215, 60)),
-    "carla": ((210, 70, 20), (45, 80, 250)),
-    "david": ((230, 230, 235), (250, 225, 40)),
-    "emma": ((20, 15, 10), (240, 60, 230)),
-    "frank": ((250, 220, 60), (40, 225, 230)),
-    "grace": ((140, 40, 200), (250, 250, 250)),
-    "henry": ((210, 70, 20), (15, 15, 20)),
+_CLOTHES: Mapping[str, tuple[_Colour, _Colour, _Colour]] = {
+    "anna": ((250, 220, 50), (225, 30, 30), (45, 70, 220)),
+    "ben": ((20, 15, 10), (40, 215, 60), (250, 250, 250)),
+    "carla": ((230, 90, 20), (45, 80, 250), (250, 220, 50)),
+    "david": ((240, 240, 245), (20, 15, 10), (225, 30, 30)),
+    "emma": ((45, 70, 220), (240, 60, 230), (40, 190, 60)),
+    "frank": ((160, 20, 40), (40, 225, 230), (15, 15, 20)),
+    "grace": ((140, 40, 200), (250, 250, 250), (230, 90, 20)),
+    "henry": ((30, 170, 60), (250, 200, 40), (150, 40, 220)),
 }
+"""Hair, shirt and trousers: three colours tell eight people apart more surely."""
 
 _SKIN = (250, 215, 180)
 _LIMB = (255, 240, 215)
@@ -75,8 +76,8 @@ def _variant(facts: Facts, rng: np.random.Generator) -> np.ndarray:
     """One drawing, with figure, object and brightness a little shaken."""
     canvas = np.empty((SIZE, SIZE, 3), np.float32)
     _draw_setting(canvas, facts)
-    _draw_character(canvas, facts, rng.integers(-2, 3, size=2))
-    _draw_object(canvas, facts["object"], rng.integers(-2, 3, size=2))
+    _draw_character(canvas, facts, rng.integers(-1, 2, size=2))
+    _draw_object(canvas, facts["object"], rng.integers(-1, 2, size=2))
     canvas *= rng.uniform(0.93, 1.07)
     canvas += rng.integers(-6, 7, size=canvas.shape, dtype=np.int8)
     return np.clip(canvas, 0, 255).astype(np.uint8)
@@ -90,11 +91,11 @@ def _draw_setting(canvas: np.ndarray, facts: Facts) -> None:
 
 def _draw_character(canvas: np.ndarray, facts: Facts, shift: np.ndarray) -> None:
     x, y = float(shift[0]), float(shift[1])
-    hair, shirt = _HAIR_AND_SHIRT[facts["character"]]
-    _box(canvas, (19 + x, 48 + y), (29 + x, 60 + y), (35, 35, 45))
-    _box(canvas, (17 + x, 33 + y), (31 + x, 48 + y), shirt)
+    hair, shirt, trousers = _CLOTHES[facts["character"]]
+    _box(canvas, (17 + x, 48 + y), (31 + x, 62 + y), trousers)
+    _box(canvas, (15 + x, 33 + y), (33 + x, 50 + y), shirt)
     _disc(canvas, (24 + x, 27 + y), 6, _SKIN)
-    _box(canvas, (17 + x, 19 + y), (31 + x, 25 + y), hair)
+    _box(canvas, (16 + x, 17 + y), (32 + x, 25 + y), hair)
     for start, end in _LIMBS[facts["action"]]:
         _bar(canvas, (start[0] + x, start[1] + y), (end[0] + x, end[1] + y), 3, _LIMB)
 

@@ -10,7 +10,8 @@ asked for by what they show, two by what is said, one by half of each:
     said      filler     filler     unique     unique     half shared with ~3 videos
 
 "Unique" is per split: no other video of the split shows (or tells) that combination,
-and no other split may. Every fourth video is a distractor: each of its v and t scenes
+and no other split may. Half of the fillers repeat a shared half, so that one channel
+alone finds many videos for a vt query even in a small corpus. Every fourth video is a distractor: each of its v and t scenes
 is a copy of its sibling's with one fact changed.
 """
 
@@ -136,6 +137,7 @@ class _SplitPlanner:
         self.asked: set[tuple[str, ...]] = set()
         self.used: set[tuple[str, ...]] = set()
         self.joints = joints
+        self.halves: dict[str, list[Facts]] = {}
 
     def videos(self, shared: list[Scene], first: int) -> list[VideoPlan]:
         plans: list[VideoPlan] = []
@@ -181,6 +183,7 @@ class _SplitPlanner:
         halves = max(math.ceil(math.sqrt(self.size)), self.size // 4)
         shown = self._distinct_halves("visual", SHOWN_IN_VT, halves)
         told = self._distinct_halves("said", TOLD_IN_VT, halves)
+        self.halves = {"visual": shown, "said": told}
         return [
             Scene(
                 "vt",
@@ -203,7 +206,11 @@ class _SplitPlanner:
         """The half with its missing facts, as one of the split's combinations."""
         names = CHANNELS[channel]
         options = [(half[f],) if f in half else values for f, values in names.items()]
-        owned = [key for key in product(*options) if split_of(key) == self.split]
+        owned = [
+            key
+            for key in product(*options)
+            if split_of(key) == self.split and key not in self.asked
+        ]
         return dict(zip(names, owned[self.rng.integers(len(owned))]))
 
     def _unique_scene(self, kind: str, shared: Scene) -> Scene:
@@ -256,10 +263,17 @@ class _SplitPlanner:
             return scene
         other = "said" if scene.kind == "v" else "visual"
         while True:
-            facts = scene.facts | self._draw(other, avoid=self.asked)
+            facts = scene.facts | self._filler(other)
             if _joint(facts) not in self.joints:
                 ordered = {field: facts[field] for field in FIELDS}
                 return dataclasses.replace(scene, facts=ordered)
+
+    def _filler(self, channel: str) -> Facts:
+        """What nobody asks for; every other time it looks like half of a vt query."""
+        if self.rng.random() < 0.5:
+            return self._draw(channel, avoid=self.asked)
+        halves = self.halves[channel]
+        return self._completed(channel, halves[self.rng.integers(len(halves))])
 
 
 def _joint(facts: Facts) -> tuple[str, ...]:
