@@ -170,7 +170,7 @@ def config_from_official(model: Mapping[str, Any], state: StateDict) -> HeroConf
         cross_modal=_transformer_config(model, "f_config"),
         temporal=_transformer_config(model, "c_config"),
         query_heads=size("q_config", "num_attention_heads"),
-        dropout=size("f_config", "hidden_dropout_prob"),
+        dropout=float(size("f_config", "hidden_dropout_prob")),
     )
 
 
@@ -273,7 +273,7 @@ def _transformer_config(model: Mapping[str, Any], part: str) -> TransformerConfi
         num_heads=_field(model, part, "num_attention_heads"),
         num_layers=_field(model, part, "num_hidden_layers"),
         mlp_width=_field(model, part, "intermediate_size"),
-        dropout=_field(model, part, "hidden_dropout_prob"),
+        dropout=float(_field(model, part, "hidden_dropout_prob")),
     )
 
 
