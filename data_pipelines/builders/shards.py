@@ -19,6 +19,8 @@ from data_pipelines.readers.features import read_features
 
 WRITER = "group_size:1,uncompressed"
 """One record a group: random access. Compression would cost eight times the CPU."""
+FILES_PER_WORKER = 4
+"""With less to write, starting a worker costs more than it saves."""
 TEMPORARY = ".writing"
 DONE = ".done"
 
@@ -50,7 +52,7 @@ class Shard:
 def write_shards(jobs: Sequence[Job], workers: int) -> list[Shard]:
     """Writes what is not there yet, in up to `workers` processes; order of `jobs`."""
     pending = [job for job in jobs if finished(job) is None]
-    workers = min(workers, len(pending))
+    workers = min(workers, len(pending) // FILES_PER_WORKER)
     progress = tqdm(total=len(pending), unit="file", disable=None)
     with progress:
         for _ in _run(pending, workers):

@@ -109,6 +109,7 @@ def test_another_process_reads_the_same_frames(release):
 
 
 def test_the_fingerprint_depends_on_records_and_not_on_workers(release, monkeypatch):
+    monkeypatch.setattr("data_pipelines.builders.shards.FILES_PER_WORKER", 2)
     monkeypatch.setattr("data_pipelines.builders.base.TEXT_RECORDS", 2)
     monkeypatch.setattr("data_pipelines.builders.base.FEATURE_BYTES", 150)
     alone = release.parent / "alone"

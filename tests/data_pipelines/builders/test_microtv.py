@@ -1,0 +1,147 @@
+import json
+
+import numpy as np
+import pytest
+
+from data_pipelines.build import build_dataset
+from data_pipelines.builders.frames import frames_in
+from data_pipelines.corpus import open_corpus
+from data_pipelines.readers.errors import InputError
+from tests.data_pipelines import miniature
+
+
+@pytest.fixture
+def release(tmp_path):
+    miniature.write_features(tmp_path / "features")
+    return miniature.write_microtv(tmp_path / "raw")
+
+
+def build(release, **options):
+    options = {"features": release.parent / "features", **options}
+    return build_dataset(
+        "microtv", data_dir=release, out=release.parent / "out", **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("duration", "interval", "frames"),
+    [(4.5, 1.5, 3), (4.6, 1.5, 4), (0.2, 1.5, 1), (0.3, 0.1, 3), (61.46, 1.5, 41)],
+)
+def test_a_started_interval_is_a_frame(duration, interval, frames):
+    assert frames_in(duration, interval) == frames
+
+
+def test_a_video_without_queries_lasts_as_long_as_its_frames(release):
+    (release / "annotations" / "tvr_val.jsonl").write_text("")
+    build(release)
+    corpus = open_corpus(release.parent / "out", "microtv", "val")
+    assert corpus.videos[0].duration == 8 * 1.5
+    assert corpus.queries == ()
+
+
+def test_without_features_the_frames_are_extracted_from_the_videos(
+    release, monkeypatch
+):
+    (release / "videos").mkdir()
+    for video_id in miniature.VIDEOS:
+        (release / "videos" / f"{video_id}.mp4").write_text(video_id)
+    calls = []
+
+    def extract(videos, out, *, extractor, interval, workers):
+        calls.append((videos, interval, workers))
+        ids = [path.stem for path in videos.iterdir()]
+        miniature.write_features(out, set(ids) - {path.stem for path in out.iterdir()})
+
+    monkeypatch.setattr("data_pipelines.builders.microtv.extract_features", extract)
+    assert build(release, features=None, workers=3).is_new
+    assert calls == [(release / "videos", 1.5, 3)]
+    corpus = open_corpus(release.parent / "out", "microtv", "test")
+    np.testing.assert_array_equal(corpus.features[1], miniature.frames_of("v5"))
+    assert not build(release, features=None).is_new
+
+
+def test_frames_of_videos_that_changed_are_extracted_again(release, monkeypatch):
+    (release / "videos").mkdir()
+    for video_id in miniature.VIDEOS:
+        (release / "videos" / f"{video_id}.mp4").write_text(video_id)
+    stale = []
+
+    def extract(videos, out, **_):
+        stale.append(sorted(path.name for path in out.glob("*.npz")))
+        if not stale[-1]:
+            miniature.write_features(out)
+
+    monkeypatch.setattr("data_pipelines.builders.microtv.extract_features", extract)
+    build(release, features=None)
+    build(release, features=None)
+    (release / "videos" / "v0.mp4").write_text("another")
+    build(release, features=None)
+    assert [len(names) for names in stale] == [0, 6, 0]
+
+
+def change_manifest(release, **fields):
+    file = release / "manifest.json"
+    miniature.write_json(file, json.loads(file.read_text()) | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"format": 2}, "format: found 2, expected 1"),
+        ({"languages": []}, "languages: expected a list of language codes, found []"),
+        ({"languages": "en"}, "languages: expected a list of language codes, found te"),
+        ({"languages": ["en", "Z!"]}, "languages: 'Z!' is no language code"),
+        ({"splits": {"test": "v1"}}, "splits.test: expected a list of video ids"),
+        ({"splits": {"test": [1]}}, "splits.test: expected video ids, found 1"),
+        ({"splits": {"test": ["../v"]}}, "splits.test: '../v' is not a plain name"),
+        ({"splits": {"te st": []}}, "splits: 'te st' is no split name"),
+        (
+            {"splits": {"train": ["v1"], "test": ["v1"]}},
+            "splits.test: 'v1' is in train already",
+        ),
+    ],
+)
+def test_a_bad_manifest_is_named_by_field(release, fields, message):
+    change_manifest(release, **fields)
+    with pytest.raises(InputError) as error:
+        build(release)
+    assert f"manifest.json: {message}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("manifest.json", "manifest.json: is missing"),
+        ("annotations/tvr_val.jsonl", "tvr_val.jsonl: is missing"),
+        ("subtitles/v3.zh.srt", "v3.zh.srt: is missing"),
+        ("../features/v3.npz", "v3.npz: is missing"),
+    ],
+)
+def test_a_missing_file_is_named(release, name, message):
+    (release / name).unlink()
+    with pytest.raises(InputError) as error:
+        build(release)
+    assert message in str(error.value)
+
+
+def test_a_release_without_videos_and_features_is_refused(release):
+    with pytest.raises(InputError, match=r"videos: is missing \(or pass --features"):
+        build(release, features=None)
+
+
+def test_a_video_that_cannot_be_decoded_is_named(release):
+    (release / "videos").mkdir()
+    (release / "videos" / "v0.mp4").write_bytes(b"no video")
+    with pytest.raises(InputError, match=r"v0.mp4: cannot be decoded"):
+        build(release, features=None)
+
+
+def test_a_mistake_leaves_the_old_dataset_as_it_was(release):
+    build(release)
+    out = release.parent / "out"
+    before = open_corpus(out, "microtv", "test")
+    file = release / "annotations" / "tvr_test.jsonl"
+    file.write_text(file.read_text().replace('"ts": [1,', '"ts": [9,'))
+    with pytest.raises(InputError, match=r"tvr_test.jsonl:1: ts: ends \(2.25\) before"):
+        build(release)
+    assert open_corpus(out, "microtv", "test").queries == before.queries
