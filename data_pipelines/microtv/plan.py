@@ -6,13 +6,13 @@ asked for by what they show, two by what is said, one by half of each:
 
     scene     1          2          3          4          5      (order drawn per video)
     query     v          v          t          t          vt
-    shown     unique     unique     filler     filler     half shared with ~3 videos
-    said      filler     filler     unique     unique     half shared with ~3 videos
+    shown     unique     unique     filler     filler     half shared with others
+    said      filler     filler     unique     unique     half shared with others
 
 "Unique" is per split: no other video of the split shows (or tells) that combination,
 and no other split may. Half of the fillers repeat a shared half, so that one channel
-alone finds many videos for a vt query even in a small corpus. Every fourth video is a distractor: each of its v and t scenes
-is a copy of its sibling's with one fact changed.
+alone finds many videos for a vt query even in a small corpus. Every fourth video is a
+distractor: each of its v and t scenes is its sibling's with one fact changed.
 """
 
 import dataclasses
