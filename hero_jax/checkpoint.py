@@ -193,6 +193,7 @@ class Checkpoints:
             target.parent.mkdir(exist_ok=True)
             (self._directory / str(step)).rename(target)
         _meet(f"step {step} set aside")
+        self._manager.reload()  # or it would refuse, silently, to save this step again
 
     def _sweep(self) -> None:
         """Removes what a kill left of unfinished saves."""
