@@ -59,7 +59,8 @@ def _find(directory: Path, dataset: str) -> Path:
         names = sorted(
             path.parent.name for path in directory.glob(f"*/{manifests.NAME}")
         )
-        problem = f"no dataset {found(dataset)}, only {', '.join(names) or 'nothing'}"
+        there = ", ".join(names) or "none"
+        problem = f"no dataset {found(dataset)} here, found {there}"
         remedy = "run python -m data_pipelines.build with this --out"
         raise wrong(directory, "", problem, remedy)
     return root
@@ -92,7 +93,8 @@ def _records(root: Path, kind: str, split: str, count: int) -> tuple[Any, ...]:
     if len(source) != count:
         problem = f"found {len(source)} {kind}, expected {count}"
         raise wrong(root / kind, "", problem, manifests.REMEDY)
-    return tuple(records.decode(kind, example) for example in source)
+    examples = source.__getitems__(range(count))
+    return tuple(records.decode(kind, example) for example in examples)
 
 
 def _source(directory: Path, split: str) -> Any:

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tqdm import tqdm
 
 from data_pipelines.builders import records
+from data_pipelines.readers.errors import BusyError
 from data_pipelines.readers.features import read_features
 
 WRITER = "group_size:1,uncompressed"
 """One record a group: random access. Compression would cost eight times the CPU."""
 FILES_PER_WORKER = 4
 """With less to write, starting a worker costs more than it saves."""
+REMEDY = "see to it and start again: what is finished is kept"
 TEMPORARY = ".writing"
 DONE = ".done"
 
@@ -68,6 +71,9 @@ def _run(jobs: Sequence[Job], workers: int) -> Iterable[None]:
     pool = ProcessPoolExecutor(workers, context, initializer=leave_with_parent)
     try:
         yield from pool.map(write_shard, jobs)
+    except BrokenProcessPool:
+        problem = f"one of {workers} workers was killed, memory may be short"
+        raise BusyError(f"{jobs[0].path.parent}: {problem} ({REMEDY})") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -103,8 +109,11 @@ def _write(job: Job, path: Path) -> None:
     try:
         for item in job.items:
             writer.write(_encoded(job.kind, item))
-    finally:
         writer.close()
+    # What ArrayRecord raises when the disk is full or read-only.
+    except RuntimeError as error:
+        reason = str(error).split(";")[0]
+        raise BusyError(f"{job.path}: {reason} ({REMEDY})") from None
 
 
 def _encoded(kind: str, item: Any) -> bytes:

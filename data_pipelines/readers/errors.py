@@ -18,7 +18,7 @@ class InputError(ValueError):
 
 
 class BusyError(InputError):
-    """Another process holds what is needed; the same command may work later."""
+    """The machine is in the way, not the request: the same command may work later."""
 
     exit_code = 75
 

@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -13,10 +14,13 @@ import pytest
 
 from data_pipelines import build
 from data_pipelines.build import build_dataset
+from data_pipelines.builders import shards
 from data_pipelines.corpus import open_corpus
 from data_pipelines.readers.errors import BusyError, InputError
 from data_pipelines.schema import Query, Subtitle, Video
 from tests.data_pipelines import miniature
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -244,7 +248,7 @@ def test_records_of_another_schema_are_refused(release, monkeypatch):
 
 def test_a_wrong_name_is_answered_with_the_right_ones(release):
     build_microtv(release)
-    with pytest.raises(InputError, match="no dataset 'mtvr', only microtv"):
+    with pytest.raises(InputError, match="no dataset 'mtvr' here, found microtv"):
         open_corpus(release.parent / "out", "mtvr", "test")
     with pytest.raises(InputError, match="expected one of train, val, test"):
         opened(release, "dev")
@@ -287,7 +291,7 @@ def kill_after(release, num_files):
     """Starts a build and kills it when so many record files are finished."""
     out = release.parent / "out"
     command = [sys.executable, "-c", SLOW_BUILD, release, out, str(num_files)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=os.getcwd()) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGKILL)
 
@@ -296,13 +300,11 @@ def test_a_killed_build_leaves_nothing_and_the_next_one_takes_it_up(
     release, monkeypatch
 ):
     kill_after(release, 15)
-    with pytest.raises(InputError, match="only nothing"):
+    with pytest.raises(InputError, match="found none"):
         opened(release)
     monkeypatch.setattr("data_pipelines.builders.base.FEATURE_BYTES", 1)
     monkeypatch.setattr("data_pipelines.builders.base.TEXT_RECORDS", 1)
     written = []
-    from data_pipelines.builders import shards
-
     real = shards.write_shard
     monkeypatch.setattr(
         shards, "write_shard", lambda job: (written.append(job), real(job))
@@ -364,7 +366,7 @@ def test_a_build_killed_at_any_moment_leaves_old_or_new(release):
         options["features"] = release.parent / "features"
         words = [f"--{name}={value}" for name, value in options.items()]
         command = [sys.executable, "-m", "data_pipelines.build", "microtv", *words]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT) as process:
             time.sleep(rng.uniform(0.5, 4))
             process.kill()
         out = release.parent / "out"
@@ -385,13 +387,59 @@ def test_workers_end_with_a_killed_build(tmp_path):
         "time.sleep(600)\n"
     )
     command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=os.getcwd()) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
         worker = int(process.stdout.readline())
         process.kill()
     deadline = time.monotonic() + 30
     while Path(f"/proc/{worker}").exists() and is_running(worker):
         assert time.monotonic() < deadline, "the worker outlived its parent"
         time.sleep(0.05)
+
+
+def test_a_full_disk_is_one_line_and_the_finished_files_are_kept(
+    release, capsys, monkeypatch
+):
+    def limit(job, real=shards.write_shard):
+        if job.kind == "features":
+            # A file of more than this many bytes cannot be written, as on a full disk.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+        real(job)
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    where = ("--data_dir", release, "--out", release.parent / "out")
+    features = ("--features", release.parent / "features")
+    monkeypatch.setattr(shards, "write_shard", limit)
+    try:
+        code, _, error = run(capsys, "microtv", *where, *features)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 75
+    assert "File too large" in error
+    assert error.count("\n") == 1
+    monkeypatch.undo()
+    assert build_microtv(release).is_new
+    assert len(opened(release).features) == 2
+
+
+def test_a_killed_worker_is_one_line(tmp_path):
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from data_pipelines.builders import shards\n"
+        "from data_pipelines.readers.errors import BusyError\n"
+        "class Deadly:\n"
+        "    def __reduce__(self):\n"
+        "        return os.abort, ()\n"
+        "out = Path(sys.argv[1])\n"
+        "jobs = [shards.Job(out / str(i), 'parallel', [Deadly()]) for i in range(8)]\n"
+        "try:\n"
+        "    shards.write_shards(jobs, 2)\n"
+        "except BusyError as error:\n"
+        "    print(error)\n"
+    )
+    command = [sys.executable, "-c", script, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert "one of 2 workers was killed" in done.stdout
 
 
 def is_running(process):
