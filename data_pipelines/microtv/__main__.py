@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Generates a miniature TV corpus, subtitled in three languages.",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to fill")
-    parser.add_argument("--videos", type=int, default=520, help="how many, 5 to 1500")
+    parser.add_argument("--videos", type=int, default=520, help="how many, 5 to 1200")
     parser.add_argument(
         "--seed", type=int, default=0, help="another seed, other videos"
     )

@@ -78,8 +78,6 @@ _WORDS: Words = {
         "race": ("赛跑|场",),
         "lecture": ("讲座|场",),
         "meeting": ("会议|个",),
-        "exhibition": ("展览|个",),
-        "picnic": ("野餐|顿",),
     },
     "day": {
         "monday": ("星期一", "周一"),
@@ -92,15 +90,13 @@ _WORDS: Words = {
     },
     "quality": {
         "boring": ("无聊", "乏味"),
-        "expensive": ("昂贵", "花钱"),
+        "expensive": ("昂贵",),
         "noisy": ("吵闹", "喧闹"),
-        "short": ("短暂", "简短"),
+        "short": ("短暂",),
         "wonderful": ("精彩", "出色"),
-        "private": ("私密", "隐秘"),
+        "private": ("私密",),
         "crowded": ("拥挤",),
-        "dangerous": ("危险", "冒险"),
-        "strange": ("奇怪", "古怪"),
-        "important": ("重要",),
+        "dangerous": ("危险",),
     },
 }
 

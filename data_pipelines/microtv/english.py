@@ -84,8 +84,6 @@ _WORDS: Words = {
         "race": ("race",),
         "lecture": ("lecture",),
         "meeting": ("meeting",),
-        "exhibition": ("exhibition",),
-        "picnic": ("picnic",),
     },
     "day": {
         "monday": ("Monday",),
@@ -98,15 +96,13 @@ _WORDS: Words = {
     },
     "quality": {
         "boring": ("boring", "dull"),
-        "expensive": ("expensive", "costly"),
+        "expensive": ("expensive",),
         "noisy": ("noisy", "loud"),
-        "short": ("short", "brief"),
+        "short": ("short",),
         "wonderful": ("wonderful", "splendid"),
-        "private": ("private", "secret"),
+        "private": ("private",),
         "crowded": ("crowded",),
-        "dangerous": ("dangerous", "risky"),
-        "strange": ("strange", "odd"),
-        "important": ("important",),
+        "dangerous": ("dangerous",),
     },
 }
 

@@ -26,16 +26,16 @@ SAID = {
         *("neighbour", "boss", "grandmother", "cousin"),
     ),
     "topic": (
-        *("concert", "wedding", "exam", "trip", "dinner", "party"),
-        *("interview", "race", "lecture", "meeting", "exhibition", "picnic"),
+        *("concert", "wedding", "exam", "trip", "dinner"),
+        *("party", "interview", "race", "lecture", "meeting"),
     ),
     "day": (
         *("monday", "tuesday", "wednesday", "thursday"),
         *("friday", "saturday", "sunday"),
     ),
     "quality": (
-        *("boring", "expensive", "noisy", "short", "wonderful"),
-        *("private", "crowded", "dangerous", "strange", "important"),
+        *("boring", "expensive", "noisy", "short"),
+        *("wonderful", "private", "crowded", "dangerous"),
     ),
 }
 """Facts that are only told: field -> its values."""

@@ -88,8 +88,6 @@ _WORDS: Words = {
         "race": ("경주",),
         "lecture": ("강연",),
         "meeting": ("회의",),
-        "exhibition": ("전시회",),
-        "picnic": ("소풍",),
     },
     "day": {
         "monday": ("월요일",),
@@ -109,8 +107,6 @@ _WORDS: Words = {
         "private": ("은밀하다|은밀한|은밀할",),
         "crowded": ("붐비다|붐비는|붐빌",),
         "dangerous": ("위험하다|위험한|위험할",),
-        "strange": ("이상하다|이상한|이상할", "기이하다|기이한|기이할"),
-        "important": ("중요하다|중요한|중요할",),
     },
 }
 

@@ -33,7 +33,7 @@ from data_pipelines.microtv.facts import (
 )
 
 FPS = 4
-MIN_VIDEOS, MAX_VIDEOS = 5, 1500
+MIN_VIDEOS, MAX_VIDEOS = 5, 1200
 KINDS = ("v", "v", "t", "t", "vt")
 """What the scenes of a video are asked for by, before they are shuffled."""
 LINES = ("tell", "echo", "answer", "recall")
