@@ -5,11 +5,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data_pipelines.builders.raw import RawCorpus
 from data_pipelines.builders.shards import Shard, sha256, write_whole
 from data_pipelines.readers.errors import found, wrong
-from data_pipelines.readers.fields import Row, read_json
+from data_pipelines.readers.fields import read_json
 from data_pipelines.schema import SCHEMA_VERSION
 
 NAME = "corpus.json"
@@ -97,46 +98,30 @@ def _digest(files: Mapping[str, File], split: str) -> str:
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
     values = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(manifest)}
+    values["sha256"] = _sha256_of(values)
     write_whole(root / NAME, json.dumps(values, indent=1))
 
 
 def read_manifest(root: Path) -> Manifest:
-    """The manifest of a built dataset; another schema version is refused."""
+    """The manifest of a built dataset; one damaged or of another schema is refused."""
     row = read_json(root / NAME)
-    version = row.typed("schema_version", int, "a number")
+    version = row.value("schema_version")
     if version != SCHEMA_VERSION:
-        problem = f"found {version}, this program reads {SCHEMA_VERSION}"
+        problem = f"found {found(version)}, this program reads {SCHEMA_VERSION}"
         raise row.wrong("schema_version", problem, REMEDY)
-    languages = row.typed("languages", list, "a list of language codes")
-    dtype = row.value("feature_dtype")
-    return Manifest(
-        name=row.typed("name", str, "text"),
-        languages=tuple(str(language) for language in languages),
-        interval=row.seconds("interval"),
-        feature_width=row.typed("feature_width", int, "a number"),
-        feature_dtype=None if dtype is None else str(dtype),
-        source=row.typed("source", str, "text"),
-        splits={name: _split(item) for name, item in _members(row, "splits")},
-        files={name: _file(item) for name, item in _members(row, "files")},
-    )
+    values = {k: v for k, v in row.values.items() if k != "sha256"}
+    if row.value("sha256") != _sha256_of(values):
+        raise row.wrong("", "was changed after it was built", REMEDY)
+    del values["schema_version"]
+    values["languages"] = tuple(values["languages"])
+    values["splits"] = {k: Split(**v) for k, v in values["splits"].items()}
+    values["files"] = {k: File(**v) for k, v in values["files"].items()}
+    return Manifest(**values)
 
 
-def _members(row: Row, field: str) -> list[tuple[str, Row]]:
-    inner = row.row(field)
-    return [(name, inner.row(name)) for name in inner.values]
-
-
-def _split(row: Row) -> Split:
-    return Split(
-        num_videos=row.typed("num_videos", int, "a number"),
-        num_queries=row.typed("num_queries", int, "a number"),
-        num_parallel=row.typed("num_parallel", int, "a number"),
-        digest=row.typed("digest", str, "text"),
-    )
-
-
-def _file(row: Row) -> File:
-    return File(row.typed("size", int, "a number"), row.typed("sha256", str, "text"))
+def _sha256_of(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_sizes(root: Path, manifest: Manifest) -> None:
