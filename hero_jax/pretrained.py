@@ -1,5 +1,6 @@
 """Released HERO weights <-> our parameter tree: the one table of names."""
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -136,8 +137,9 @@ def carried_over(state: StateDict) -> dict[str, np.ndarray]:
     return {name: value for name, value in state.items() if _is_known(name)}
 
 
+@functools.lru_cache(maxsize=8)
 def hero_shapes(config: HeroConfig) -> PyTree:
-    """Every parameter that `Hero` can have, as shapes."""
+    """Every parameter that `Hero` can have, as shapes; to be read only."""
     slots, one = np.zeros((1, 2), np.int32), np.zeros(1, np.int32)
     features = np.zeros((1, 1, config.feature_width), np.float32)
     videos = VideoBatch(features, np.ones((1, 1), bool), slots, slots, slots, slots)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))  # for the harness beside this file
+# For the harness beside this file, and for the hand-made batches of the model's tests.
+sys.path[:0] = [str(HERE), str(HERE.parent / "hero_jax/model")]
 
 import eval_cases  # noqa: E402
 from parity_harness import Golden, is_covered, is_not_yet_covered  # noqa: E402

@@ -1,7 +1,13 @@
 """Every recorded case of the official model, and that the check can fail."""
 
+import dataclasses
+import shutil
+
+import jax
+import numpy as np
+import pytest
 from parity_cases import run
-from parity_harness import is_covered, is_not_yet_covered, mismatches
+from parity_harness import Golden, is_covered, is_not_yet_covered, mismatches
 
 
 def test_the_set_holds_cases_and_each_is_known(golden):
@@ -13,4 +19,51 @@ def test_the_set_holds_cases_and_each_is_known(golden):
 
 def test_outputs_and_gradients_are_the_official_ones(golden, case_name):
     found = mismatches(golden.case(case_name), run(golden, case_name))
+    assert not found, "\n".join(found)
+
+
+def test_one_wrong_value_in_a_case_is_noticed(golden, case_name, tmp_path):
+    """Of every recorded output and gradient of the case, in turn, one is damaged."""
+    copy = Golden(tmp_path)
+    (tmp_path / "model").mkdir()
+    shutil.copy(golden.root / f"model/{case_name}.json", tmp_path / "model")
+    case, result = golden.case(case_name), run(golden, case_name)
+    checked = set(case.expected("float32")) | set(case.gradients)
+    for name in case.arrays:
+        if name.split("/", 1)[1] not in checked or name.startswith(("in", "out64/")):
+            continue
+        arrays = {**case.arrays, name: damaged(case.arrays[name])}
+        np.savez(tmp_path / f"model/{case_name}.npz", **arrays)
+        found = mismatches(copy.case(case_name), result)
+        assert len(found) == 1, f"{name}: {found}"
+
+
+def damaged(array: np.ndarray) -> np.ndarray:
+    """One value off by a hundredth of the largest."""
+    array = np.array(array)
+    spot = np.unravel_index(array.size // 2, array.shape) if array.ndim else ()
+    array[spot] += 0.01 * max(np.abs(array).max(), 0.1)
+    return array
+
+
+def test_a_case_without_a_handler_fails(golden, tmp_path):
+    shutil.copytree(golden.root / "model", tmp_path / "model")
+    for suffix in (".json", ".npz"):
+        shutil.copy(
+            tmp_path / f"model/fenc_txt{suffix}", tmp_path / f"model/fenc_new{suffix}"
+        )
+        (tmp_path / f"model/fenc_txt{suffix}").rename(tmp_path / f"model/new{suffix}")
+    copy = dataclasses.replace(golden, root=tmp_path)
+    with pytest.raises(LookupError, match="fenc_new"):
+        run(copy, "fenc_new")
+    with pytest.raises(AssertionError, match="new"):
+        test_the_set_holds_cases_and_each_is_known(copy)
+
+
+@pytest.mark.slow
+def test_in_64_bits_the_outputs_are_the_official_ones(golden, case_name):
+    """Only this tells the two epsilons apart inside a whole model."""
+    with jax.enable_x64(True):
+        result = run(golden, case_name, "float64")
+    found = mismatches(golden.case(case_name), result, "float64")
     assert not found, "\n".join(found)
