@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
 
-from hero_jax.errors import BUSY
+from hero_jax.errors import BUSY, UserError
 
 FAILED = 70
 """Exit code of every process once one of them raised."""
@@ -32,6 +33,34 @@ class ProcessConfig:
     """This process, from 0."""
     coordinator: str = ""
     """host:port of process 0, on a private network: the port asks for no password."""
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessConfig:
+    """What the launchers of `experiments/cluster` say; one process where they do not."""
+    if "HERO_NUM_PROCESSES" not in environment:
+        return ProcessConfig()
+    missing = {"HERO_PROCESS_ID", "HERO_COORDINATOR"} - environment.keys()
+    if missing:
+        raise UserError(
+            f"environment: HERO_NUM_PROCESSES without {' and '.join(sorted(missing))}; "
+            "set all three, or use a launcher of experiments/cluster"
+        )
+    count, index = (
+        _number(name, environment[name])
+        for name in ("HERO_NUM_PROCESSES", "HERO_PROCESS_ID")
+    )
+    if index >= count:
+        raise UserError(
+            f"environment: HERO_PROCESS_ID: found {index}, expected less than "
+            f"HERO_NUM_PROCESSES {count}; number the processes from 0"
+        )
+    return ProcessConfig(count, index, environment["HERO_COORDINATOR"])
+
+
+def _number(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise UserError(f"environment: {name}: found {text!r}, expected a whole number")
+    return int(text)
 
 
 def start(config: ProcessConfig) -> None:
