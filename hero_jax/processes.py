@@ -36,7 +36,7 @@ class ProcessConfig:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessConfig:
-    """What the launchers of `experiments/cluster` say; one process where they do not."""
+    """What the launchers of `experiments/cluster` say; one process without them."""
     if "HERO_NUM_PROCESSES" not in environment:
         return ProcessConfig()
     missing = {"HERO_PROCESS_ID", "HERO_COORDINATOR"} - environment.keys()
