@@ -62,6 +62,8 @@ def _check_same(manifest: Path, **wanted: int) -> None:
         found = json.loads(manifest.read_text())
     except ValueError as error:
         raise OutputError(f"{manifest}: not JSON ({error}): remove it") from error
+    if not isinstance(found, dict):
+        raise OutputError(f"{manifest}: not a JSON object: remove it")
     for field, value in {"format": FORMAT, **wanted}.items():
         if found.get(field) != value:
             raise OutputError(

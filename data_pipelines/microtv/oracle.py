@@ -22,7 +22,14 @@ import numpy as np
 from data_pipelines.bm25 import BM25, rank_of, tokens_of
 from data_pipelines.features.extractor import PixelExtractor
 from data_pipelines.features.reader import VideoFileError, read_frames
-from data_pipelines.microtv.facts import SAID, SHOWN_IN_VT, TOLD_IN_VT, VISUAL, Facts
+from data_pipelines.microtv.facts import (
+    SAID,
+    SHOWN_IN_VT,
+    SPLITS,
+    TOLD_IN_VT,
+    VISUAL,
+    Facts,
+)
 
 CHANNELS = ("sees", "hears", "both")
 KINDS = ("v", "t", "vt")
@@ -200,7 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Prints what each channel of a generated corpus can answer.",
     )
     parser.add_argument("folder", type=Path, help="a corpus written by microtv")
-    parser.add_argument("--split", default="test", help="train, val or test")
+    parser.add_argument("--split", default="test", choices=SPLITS, help="whose queries")
     chosen = parser.parse_args(arguments)
     try:
         eye = Eye.fitted(read_log(chosen.folder, "train"))

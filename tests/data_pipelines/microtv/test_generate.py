@@ -176,6 +176,13 @@ def test_a_folder_with_another_corpus_is_refused(corpus, wanted, message):
         generate(corpus, **wanted)
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"seed": 7}'])
+def test_a_damaged_manifest_is_refused(tmp_path, content):
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(OutputError, match=r"manifest\.json: "):
+        generate(tmp_path, num_videos=10, seed=7)
+
+
 def test_an_interrupted_corpus_is_made_again(corpus, tmp_path):
     folder = tmp_path / "c"
     shutil.copytree(corpus, folder)
