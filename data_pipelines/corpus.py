@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from data_pipelines.builders import manifest as manifests
 from data_pipelines.builders import records
 from data_pipelines.builders.manifest import Manifest
-from data_pipelines.readers.errors import InputError, found, wrong
+from data_pipelines.readers.errors import found, wrong
 from data_pipelines.schema import SCHEMA_VERSION, Corpus
 
 
@@ -41,16 +41,6 @@ def open_corpus(directory: str | Path, dataset: str, split: str) -> Corpus:
         fingerprint=_fingerprint(manifest, split),
         parallel=_records(root, "parallel", split, counts.num_parallel),
     )
-
-
-def is_built(directory: str | Path, dataset: str) -> bool:
-    """Whether a complete dataset of this name stands in the directory."""
-    try:
-        root = _find(Path(directory), dataset)
-        manifests.check_sizes(root, manifests.read_manifest(root))
-    except InputError:
-        return False
-    return True
 
 
 def _find(directory: Path, dataset: str) -> Path:

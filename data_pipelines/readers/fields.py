@@ -66,7 +66,7 @@ def read_text(path: Path) -> str:
     return decoded(raw, path)
 
 
-def clean(text: str, place: object, field: str) -> str:
+def sanitised(text: str, place: object, field: str) -> str:
     """NFC, one line, no control characters; an InputError where it is no text or huge.
 
     Right-to-left marks, joiners and combining characters stay: they carry meaning.
@@ -116,7 +116,7 @@ class Row:
     def text(self, field: str) -> str:
         """Cleaned text, possibly empty."""
         text = self.typed(field, str, "text")
-        return clean(text, self.place, self.prefix + field)
+        return sanitised(text, self.place, self.prefix + field)
 
     def visible_text(self, field: str) -> str:
         text = self.text(field)

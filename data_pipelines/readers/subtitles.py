@@ -19,9 +19,9 @@ from data_pipelines.readers.fields import (
     Row,
     checked_language,
     checked_seconds,
-    clean,
     read_json_lines,
     read_text,
+    sanitised,
 )
 from data_pipelines.schema import Subtitle
 
@@ -138,7 +138,7 @@ def _cues(text: str, path: Path) -> Iterator[_Line]:
             raise wrong(place, "times", problem)
         start, end = _seconds(match.groups()[:4]), _seconds(match.groups()[4:])
         spoken = TAG.sub("", " ".join(block[at + 1 :]))
-        subtitle = Subtitle(clean(spoken, place, "text"), start, end)
+        subtitle = Subtitle(sanitised(spoken, place, "text"), start, end)
         for field, value in (("start", start), ("end", end)):
             checked_seconds(value, place, field)
         yield _Line(subtitle, place, "")
