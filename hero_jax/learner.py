@@ -81,9 +81,13 @@ class Learner:
         )
 
     def predict(self, params: PyTree, task: str) -> Predict:
-        """Batch -> predictions of one task in evaluation mode, whole on every host."""
-        return lambda batch: self._predict(
-            params, sharding.put_whole_batch(batch, self.mesh), task=task
+        """Batch -> predictions of one task in evaluation mode, whole on every host.
+
+        Each call ends before the next begins: on CPU meshes, programs with collectives
+        that do not depend on one another can block each other.
+        """
+        return lambda batch: jax.block_until_ready(
+            self._predict(params, sharding.put_whole_batch(batch, self.mesh), task=task)
         )
 
     @functools.cached_property
