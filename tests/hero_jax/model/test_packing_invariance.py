@@ -21,6 +21,7 @@ from hand_packing import (
 
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.transformer import TransformerConfig
+from hero_jax.tasks import packing
 
 CONFIG = HeroConfig(
     vocab_size=31,
@@ -234,3 +235,29 @@ def assert_close(actual, expected, tolerance=2e-5):
         )
 
     jax.tree_util.tree_map_with_path(check, actual, expected)
+
+
+def test_the_packer_of_the_project_changes_neither_value_nor_gradient():
+    """Same array shapes as the large layout, so nothing new is compiled."""
+    num_videos, num_frames = LARGE["num_videos"], LARGE["num_frames"]
+    by_hand, _ = batch(VIDEOS, **LARGE)
+    videos = [
+        [packing.Segment(np.array(t, int), np.array(f, int)) for f, t in v.segments]
+        for v in VIDEOS
+    ]
+    texts = [np.array(text) for text in TEXTS]
+    plan = lambda sizes: packing.plan_groups([sizes], 13)
+    rows = {"num_rows": LARGE["num_rows"], "row_length": LARGE["length"], "pad": 1}
+    packed = (
+        packing.video_rows(
+            [videos + [[]] * (num_videos - len(videos))],
+            by_hand.features,
+            by_hand.frame_mask,
+            plan([len(s) for video in videos for s in video]),
+            has_one_owner=False,
+            **rows,
+        ),
+        packing.text_rows([texts], plan(list(map(len, texts))), **rows),
+    )
+    assert packed[0].frame_mask.shape == (num_videos, num_frames)
+    assert_close(evaluate(*packed), evaluate(*batch(VIDEOS)))
