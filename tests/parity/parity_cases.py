@@ -76,21 +76,26 @@ def cross_modal(golden: Golden, case: Case, dtype: str) -> Result:
     else:
         batch, is_masked = row_batch(arrays), arrays.get("f_v_masks")
         embed = lambda h, b: h.embed_rows(b, frame_is_masked=is_masked)
-    embedded = hero.apply({"params": params}, batch, method=embed)
-    outputs = {"embedding_output": embedded, "sequence_output": embedded}
-    for layer in range(hero.config.cross_modal.num_layers):
-        hidden = first_layers(hero, params, embedded, batch.segment, layer + 1)
-        outputs[f"layer_{layer}"] = outputs["sequence_output"] = hidden
+    embedded = jax.jit(lambda p, b: hero.apply({"params": p}, b, method=embed))
+    hidden = embedded(params, batch)
+    outputs = {"embedding_output": hidden}
+    for number in range(hero.config.cross_modal.num_layers):
+        layers = params["cross_modal"]
+        hidden = one_layer(hero, layers, number, hidden, batch.segment)
+        outputs[f"layer_{number}"] = hidden
+    outputs["sequence_output"] = hidden
     weights = golden.weights(case.meta["weights"])
-    outputs["pooled_output"] = pooled(weights, outputs["sequence_output"])
+    outputs["pooled_output"] = pooled(weights, hidden)
     return Result(outputs)
 
 
-def first_layers(hero: Hero, params: Any, embedded, segment, num_layers: int):
-    config = dataclasses.replace(hero.config.cross_modal, num_layers=num_layers)
-    layers = jax.tree.map(lambda x: x[:num_layers], params["cross_modal"])
+@functools.partial(jax.jit, static_argnums=0)
+def one_layer(hero: Hero, layers: Any, number: int, hidden: Any, segment: Any) -> Any:
+    """One program for every layer of a tower."""
+    params = jax.tree.map(lambda x: x[number][None], layers)
+    config = dataclasses.replace(hero.config.cross_modal, num_layers=1)
     tower = Transformer(config, hero.config.numerics)
-    return tower.apply({"params": layers}, embedded, segment, train=False)
+    return tower.apply({"params": params}, hidden, segment, train=False)
 
 
 def cross_modal_gradient(golden: Golden, case: Case, dtype: str) -> Result:

@@ -29,7 +29,7 @@ def test_a_video_without_frames_scores_below_any_cosine():
 def test_blocks_of_frames_change_neither_value_nor_gradient(monkeypatch):
     weights = RNG.standard_normal((3, 4)).astype(np.float32)
     total = lambda q, f: jnp.sum(video_scores(q, f, MASK) * weights)
-    both = lambda: jax.value_and_grad(total, (0, 1))(QUERIES, FRAMES)
+    both = lambda: jax.jit(jax.value_and_grad(total, (0, 1)))(QUERIES, FRAMES)
     expected = both()
     for limit in (12, 36, 60):  # 1, 3 and 5 frames at a time; the last block is short
         monkeypatch.setattr(moment, "MAX_DENSE_SCORES", limit)
@@ -49,9 +49,8 @@ def test_no_array_of_queries_by_videos_by_frames_exists_in_blocks(monkeypatch):
 def test_zero_vectors_have_score_and_gradient_zero():
     zeros = np.zeros((2, 5), np.float32)
     total = lambda q, f: jnp.sum(video_scores(q, f, np.ones((2, 1), bool)))
-    value, (of_query, of_frame) = jax.value_and_grad(total, (0, 1))(
-        zeros, zeros[:, None]
-    )
+    both = jax.jit(jax.value_and_grad(total, (0, 1)))
+    value, (of_query, of_frame) = both(zeros, zeros[:, None])
     assert value == 0
     assert np.all(of_query == 0)
     assert np.all(of_frame == 0)

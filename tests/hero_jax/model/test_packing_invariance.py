@@ -19,7 +19,7 @@ from hand_packing import (
     texts_in_groups,
 )
 
-from hero_jax.model.hero import Hero, HeroConfig
+from hero_jax.model.hero import Hero, HeroConfig, onto_frames
 from hero_jax.model.transformer import TransformerConfig
 from hero_jax.tasks import packing
 
@@ -60,9 +60,14 @@ SINGLE_OWNER = [
 
 
 def predict(hero, videos, texts):
-    frames, queries = hero.encode_videos(videos), hero.encode_queries(texts)
+    """Everything there is to see, so that one program serves all tests of a shape."""
+    rows, queries = hero.cross_modal_rows(videos), hero.encode_queries(texts)
+    fused = hero.frame_transform(videos.features) + onto_frames(rows, videos)
+    frames = hero.contextualise(fused, videos.frame_mask)
     start, end = hero.all_span_logits(queries, frames, videos.frame_mask)
     return {
+        "rows": rows,
+        "fused": fused,
         "frames": jnp.where(videos.frame_mask[..., None], frames, 0),
         "queries": queries,
         "scores": hero.video_scores(queries, frames, videos.frame_mask),
@@ -91,10 +96,11 @@ LAYOUTS = {
 }
 
 
-def batch(videos, texts=TEXTS, **layout):
+def batch(videos, texts=TEXTS, *, num_queries=4, **layout):
     layout = SMALL | layout
     rows = {k: layout[k] for k in ("num_rows", "length", "place") if k in layout}
-    return pack_videos(videos, **layout), pack_texts(texts, **rows)
+    texts = pack_texts(texts, num_queries=num_queries, **rows)
+    return pack_videos(videos, **layout), texts
 
 
 @jax.jit
@@ -105,27 +111,6 @@ def outputs_and_gradient(params, videos, texts, weights):
     return out, pull(weights)[0]
 
 
-@jax.jit
-def outputs(params, videos, texts):
-    return HERO.apply(params, videos, texts, method=predict)
-
-
-def evaluate(videos, texts):
-    """The same without the padding of frames, videos and queries."""
-    Q, (B, F, _) = len(texts.row), videos.features.shape
-    shapes = dict(frames=(B, F, 8), queries=(Q, 8), scores=(Q, B))
-    shapes |= dict(start=(Q, B, F), end=(Q, B, F))
-    rng = np.random.default_rng(9)
-    weights = {}
-    for name, real in REAL.items():
-        drawn = rng.standard_normal(real).astype(np.float32)
-        extra = [(0, n - m) for n, m in zip(shapes[name], real)]
-        weights[name] = np.pad(drawn, extra)
-    out, gradient = outputs_and_gradient(parameters(), videos, texts, weights)
-    cut = {name: out[name][tuple(map(slice, real))] for name, real in REAL.items()}
-    return cut, gradient
-
-
 REAL = {
     "frames": (4, 7, 8),
     "queries": (4, 8),
@@ -133,6 +118,32 @@ REAL = {
     "start": (4, 4, 7),
     "end": (4, 4, 7),
 }
+"""What is in the batch; the rest of each array is padding."""
+
+
+def evaluate(videos, texts):
+    """Predictions and gradient without padding; the gradient weighs by chance."""
+    weights = shapes(videos, texts)
+    rng = np.random.default_rng(9)
+    for name, real in REAL.items():
+        weights[name][tuple(map(slice, real))] = rng.standard_normal(real)
+    out, gradient = outputs_and_gradient(parameters(), videos, texts, weights)
+    cut = {name: out[name][tuple(map(slice, real))] for name, real in REAL.items()}
+    return cut, gradient
+
+
+def outputs(videos, texts):
+    """All predictions, padding included."""
+    arguments = (parameters(), videos, texts, shapes(videos, texts))
+    return jax.tree.map(np.asarray, outputs_and_gradient(*arguments)[0])
+
+
+def shapes(videos, texts):
+    """Zeros in the shapes of the predictions."""
+    Q, (B, F, _) = len(texts.row), videos.features.shape
+    of = dict(rows=(*videos.tokens.shape, 8), fused=(B, F, 8), frames=(B, F, 8))
+    of |= dict(queries=(Q, 8), scores=(Q, B), start=(Q, B, F), end=(Q, B, F))
+    return {name: np.zeros(shape, np.float32) for name, shape in of.items()}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
@@ -142,21 +153,19 @@ def test_the_layout_changes_neither_value_nor_gradient(layout):
 
 
 def test_one_video_and_one_query_at_a_time_are_the_batch():
-    params = parameters()
-    together = outputs(params, *batch(VIDEOS))
-    for b, video in enumerate(VIDEOS):
-        for q in (b % len(TEXTS),):
-            alone = outputs(params, *batch([video], [TEXTS[q]]))
-            n = len(video.features)
-            pairs = {
-                "frames": (alone["frames"][0, :n], together["frames"][b, :n]),
-                "query": (alone["queries"][0], together["queries"][q]),
-                "score": (alone["scores"][0, 0], together["scores"][q, b]),
-                "start": (alone["start"][0, 0, :n], together["start"][q, b, :n]),
-                "end": (alone["end"][0, 0, :n], together["end"][q, b, :n]),
-            }
-            for name, (one, all_) in pairs.items():
-                np.testing.assert_allclose(one, all_, atol=2e-5, err_msg=name)
+    together = outputs(*batch(VIDEOS))
+    for i, (video, text) in enumerate(zip(VIDEOS, TEXTS)):
+        alone = outputs(*batch([video], [text], num_videos=4))
+        n = len(video.features)
+        pairs = {
+            "frames": (alone["frames"][0, :n], together["frames"][i, :n]),
+            "query": (alone["queries"][0], together["queries"][i]),
+            "score": (alone["scores"][0, 0], together["scores"][i, i]),
+            "start": (alone["start"][0, 0, :n], together["start"][i, i, :n]),
+            "end": (alone["end"][0, 0, :n], together["end"][i, i, :n]),
+        }
+        for name, (one, all_) in pairs.items():
+            np.testing.assert_allclose(one, all_, atol=2e-5, err_msg=name)
 
 
 def test_the_gather_by_owner_is_the_segment_sum():
@@ -164,77 +173,51 @@ def test_the_gather_by_owner_is_the_segment_sum():
     assert_close(evaluate(*by_owner), evaluate(*by_sum))
 
 
-@pytest.mark.parametrize("with_owner", [False, True])
-def test_groups_are_batches_side_by_side(with_owner):
-    params = parameters()
+def test_groups_are_batches_side_by_side():
     halves = [
-        batch(SINGLE_OWNER[i : i + 2], TEXTS[i : i + 2], with_owner=with_owner)
+        batch(SINGLE_OWNER[i : i + 2], TEXTS[i : i + 2], with_owner=True, num_queries=2)
         for i in (0, 2)
     ]
     videos = in_groups([videos for videos, _ in halves])
     texts = texts_in_groups([texts for _, texts in halves])
-    together = outputs(params, *batch(SINGLE_OWNER))
-    assert_close(outputs(params, videos, texts), together)
+    assert_close(evaluate(videos, texts), evaluate(*batch(SINGLE_OWNER)))
 
 
 def test_frames_with_two_owners_hear_both():
-    params = parameters()
-    both = batch(VIDEOS)[0]
-    hear = jax.jit(lambda videos: HERO.apply(params, videos, method="fuse"))
-    silent = hear(batch([HandVideo(v.features, []) for v in VIDEOS])[0])
-    first, second = VIDEOS[0].segments[:2]
-    rest = VIDEOS[1:]
-    alone = [
-        hear(batch([HandVideo(VIDEOS[0].features, [s]), *rest])[0])
-        for s in (first, second)
-    ]
-    added = [h[0, 2] - silent[0, 2] for h in alone]
-    np.testing.assert_allclose(hear(both)[0, 2], silent[0, 2] + sum(added), atol=1e-5)
+    def hear(*segments):
+        first = HandVideo(VIDEOS[0].features, segments)
+        return outputs(*batch([first, *VIDEOS[1:]]))["fused"][0, 2]
+
+    one, other = VIDEOS[0].segments[:2]
+    silent = hear()
+    added = hear(one) - silent + hear(other) - silent
+    np.testing.assert_allclose(hear(one, other), silent + added, atol=1e-5)
 
 
 def test_perturbing_one_segment_leaves_the_others_bit_equal():
-    params = parameters()
-    videos, _ = batch(VIDEOS)
-    rows = jax.jit(lambda v: HERO.apply(params, v, method="cross_modal_rows"))
-    before = rows(videos)
+    videos, texts = batch(VIDEOS)
+    before = outputs(videos, texts)["rows"]
     for row, segment in {(0, 1), (0, 2), (1, 1)}:
         is_own = (videos.segment == segment) & (np.arange(3) == row)[:, None]
         is_word = is_own & (videos.frame < 0)
         assert is_word.any()
         changed = videos.replace(tokens=np.where(is_word, 29, videos.tokens))
-        after = rows(changed)
+        after = outputs(changed, texts)["rows"]
         assert np.array_equal(after[~is_own], before[~is_own])
         assert not np.allclose(after[is_own], before[is_own])
 
 
-@jax.jit
-def encode(texts):
-    return HERO.apply(parameters(), texts, method="encode_queries")
-
-
 def test_a_query_is_pooled_from_its_own_words_alone():
-    _, texts = batch(VIDEOS)
-    _, others = batch(VIDEOS, [*TEXTS[:3], [20, 21]])
-    assert np.array_equal(encode(texts)[:3], encode(others)[:3])
-    assert not np.allclose(encode(texts)[3], encode(others)[3])
+    before = outputs(*batch(VIDEOS))["queries"]
+    after = outputs(*batch(VIDEOS, [*TEXTS[:3], [20, 21]]))["queries"]
+    assert np.array_equal(before[:3], after[:3])
+    assert not np.allclose(before[3], after[3])
 
 
 def test_an_absent_query_is_the_zero_vector():
-    queries = encode(pack_texts(TEXTS[:3], num_rows=3, length=13, num_queries=4))
+    queries = outputs(*batch(VIDEOS, TEXTS[:3]))["queries"]
     assert np.all(queries[3] == 0)
     assert np.all(np.any(queries[:3] != 0, axis=1))
-
-
-def assert_close(actual, expected, tolerance=2e-5):
-    """To a share of the largest value of each array (key biases: all but zero)."""
-
-    def check(path, a, e):
-        scale = max(float(np.abs(e).max(initial=0)), 1e-1)
-        np.testing.assert_allclose(
-            a, e, rtol=0, atol=tolerance * scale, err_msg=jax.tree_util.keystr(path)
-        )
-
-    jax.tree_util.tree_map_with_path(check, actual, expected)
 
 
 def test_the_packer_of_the_project_changes_neither_value_nor_gradient():
@@ -261,3 +244,15 @@ def test_the_packer_of_the_project_changes_neither_value_nor_gradient():
     )
     assert packed[0].frame_mask.shape == (num_videos, num_frames)
     assert_close(evaluate(*packed), evaluate(*batch(VIDEOS)))
+
+
+def assert_close(actual, expected, tolerance=2e-5):
+    """To a share of the largest value of each array (key biases: all but zero)."""
+
+    def check(path, a, e):
+        scale = max(float(np.abs(e).max(initial=0)), 1e-1)
+        np.testing.assert_allclose(
+            a, e, rtol=0, atol=tolerance * scale, err_msg=jax.tree_util.keystr(path)
+        )
+
+    jax.tree_util.tree_map_with_path(check, actual, expected)
