@@ -3,18 +3,19 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from hero_jax import sharding
+from hero_jax.model import initial
 from hero_jax.model.multitask import TaskModel
 from hero_jax.optimizer import OptimizerConfig, make_optimizer, make_schedule
-from hero_jax.tasks.base import Predict, Task
+from hero_jax.tasks.base import Task
 from hero_jax.types import Array, Int, Key, Metrics, PyTree, Scalar
 
 
@@ -52,7 +53,8 @@ class Learner:
         Parameters depend on their path and the seed alone, so that runs that differ
         in the objective only begin alike.
         """
-        return jax.jit(self._create, out_shardings=self.state_sharding)()
+        create = jax.jit(self._create, out_shardings=self.state_sharding)
+        return create(jax.random.key(self.seed))
 
     @functools.cached_property
     def abstract_state(self) -> TrainState:
@@ -60,11 +62,15 @@ class Learner:
         placed = lambda leaf, place: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=place
         )
-        return jax.tree.map(placed, jax.eval_shape(self._create), self.state_sharding)
+        return jax.tree.map(placed, self._shapes, self.state_sharding)
 
     @functools.cached_property
     def state_sharding(self) -> TrainState:
-        return sharding.of_state(jax.eval_shape(self._create), self.mesh)
+        return sharding.of_state(self._shapes, self.mesh)
+
+    @functools.cached_property
+    def _shapes(self) -> TrainState:
+        return jax.eval_shape(self._create, jax.random.key(self.seed))
 
     @functools.cached_property
     def step(self) -> Callable[..., tuple[TrainState, Metrics]]:
@@ -80,36 +86,25 @@ class Learner:
             out_shardings=(self.state_sharding, whole),
         )
 
-    def predict(self, params: PyTree, task: str) -> Predict:
-        """Batch -> predictions of one task in evaluation mode, whole on every host.
-
-        Each call ends before the next begins: on CPU meshes, programs with collectives
-        that do not depend on one another can block each other.
-        """
-        return lambda batch: jax.block_until_ready(
-            self._predict(params, sharding.put_whole_batch(batch, self.mesh), task=task)
-        )
-
-    @functools.cached_property
-    def _predict(self) -> Callable[..., Any]:
-        apply = lambda params, batch, task: self.model.apply(
-            {"params": params}, task, batch, train=False
-        )
+    def whole(self, params: PyTree) -> PyTree:
+        """Parameters in numpy, every one whole, on every host."""
         whole = sharding.replicated(self.mesh)
-        return jax.jit(apply, static_argnames="task", out_shardings=whole)
+        gathered = jax.jit(lambda tree: tree, out_shardings=whole)(params)
+        return jax.tree.map(np.asarray, gathered)
 
     @functools.cached_property
     def _transformation(self) -> optax.GradientTransformationExtraArgs:
         return make_optimizer(self.optimizer, self.num_steps)
 
-    def _create(self) -> TrainState:
-        init_key, step_key = jax.random.split(jax.random.key(self.seed))
+    def _create(self, key: Key[Array, ""]) -> TrainState:
+        init_key, step_key = jax.random.split(key)
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(self.samples))
-        params = self.model.init(init_key, zeros, method=TaskModel.run_every_head)
+        drawn = self.model.init(init_key, zeros, method=TaskModel.run_every_head)
+        params = initial.begin(drawn["params"], self.model.config.initializer)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
-            params=params["params"],
-            opt_state=self._transformation.init(params["params"]),
+            params=params,
+            opt_state=self._transformation.init(params),
             rng=jax.random.key_data(step_key),
             num_bad=jnp.zeros((), jnp.int32),
         )

@@ -5,6 +5,7 @@ python -m tests.mesh_run RUN_DIR --data 8 --count 2 --index 0 --port 12345
 
 import argparse
 import dataclasses
+import functools
 from pathlib import Path
 
 from hero_jax import processes
@@ -61,10 +62,19 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=1)
     for name in ("index", "port"):
         parser.add_argument(f"--{name}", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--fail_at", type=int, default=0)
     args = parser.parse_args()
     coordinator = f"127.0.0.1:{args.port}"
     processes.start(ProcessConfig(args.count, args.index, coordinator))
-    run_main(lambda: train(config(args.data, args.model), args.run_dir))
+    wanted = config(args.data, args.model, steps=args.steps)
+    on_log = functools.partial(fail, args.fail_at)
+    run_main(lambda: train(wanted, args.run_dir, on_log=on_log))
+
+
+def fail(at, step, values):
+    if step == at:
+        raise RuntimeError(f"asked to fail at step {at}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Mesh and processes decide where numbers are made, and change no number."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from hero_jax import checkpoint
 from hero_jax.logs import read_lines
+from hero_jax.processes import FAILED
 from hero_jax.train import train
 from tests import mesh_run
 
@@ -24,13 +27,13 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def start_processes(run_dir, *, count, data, model=1, devices=4):
+def start_processes(run_dir, *extra, count, data, model=1, devices=4):
     """The same command once per process, each with its own pretend devices."""
-    flags = (
-        f"--xla_force_host_platform_device_count={devices} "
-        "--xla_backend_optimization_level=0"
+    count_flag = "xla_force_host_platform_device_count"
+    flags = os.environ["XLA_FLAGS"].replace(
+        f"{count_flag}=8", f"{count_flag}={devices}"
     )
-    command = [sys.executable, "-m", "tests.mesh_run", str(run_dir)]
+    command = [sys.executable, "-m", "tests.mesh_run", str(run_dir), *extra]
     options = {"data": data, "model": model, "count": count, "port": free_port()}
     command += [f"--{name}={value}" for name, value in options.items()]
     return [
@@ -79,6 +82,28 @@ def test_two_processes_of_four_devices_agree_too(one_device, tmp_path):
     assert checkpoint.load_params(tmp_path)[0] == STEPS
 
 
-def test_the_numbers_do_change_with_the_seed(one_device, tmp_path):
-    train(mesh_run.config(1, 1, seed=78), tmp_path)
-    assert np.abs(numbers(tmp_path) - one_device).max() > 1e-2
+@pytest.mark.slow
+def test_sigterm_to_one_process_saves_and_stops_all(tmp_path):
+    started = start_processes(tmp_path, "--steps=100000", count=2, data=8)
+    wait_for_steps(tmp_path, 3)
+    started[1].send_signal(signal.SIGTERM)
+    codes, errors = ends(started)
+    assert codes == [143, 143], errors
+    step, _ = checkpoint.load_params(tmp_path)
+    assert step >= 3
+    assert read_lines(tmp_path / "metrics.jsonl")[-1]["step"] == step
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_ends_all_of_them(tmp_path):
+    started = start_processes(tmp_path, "--fail_at=5", count=2, data=8)
+    codes, errors = ends(started, timeout=120)
+    assert codes[0] == FAILED, errors
+    assert all(codes), errors
+
+
+def wait_for_steps(run_dir, count, seconds=200):
+    deadline = time.monotonic() + seconds
+    while len(read_lines(run_dir / "metrics.jsonl")) < count:
+        assert time.monotonic() < deadline, "the run did not get going"
+        time.sleep(0.2)
