@@ -33,14 +33,14 @@ NO_SUBTITLES = "none"
 
 @dataclasses.dataclass(frozen=True)
 class Hit:
-    """One retrieved video and the moment predicted in it."""
+    """One retrieved video and the moment predicted in it, in seconds."""
 
     video_id: str
     score: float
-    moment: tuple[float, float] | None
-    """Start and end in seconds; None without a local objective."""
+    start: float
+    end: float
     duration: float
-    """Length of the whole video, in seconds."""
+    """Length of the whole video."""
     thumbnails: tuple[bytes, ...] = ()
     """PNG or JPEG files, in the order of time."""
 

@@ -270,21 +270,15 @@ def hit_row(rank: int, hit: Hit, example: Example) -> str:
 
 def timeline(hit: Hit, moment: tuple[float, float] | None) -> str:
     """The video as a line, the predicted moment on it and, where true, the real one."""
-    bars = [
-        (kind, title, span)
-        for kind, title, span in (
-            ("predicted", "predicted", hit.moment),
-            ("actual", "true", moment),
-        )
-        if span
-    ]
-    if not bars:
-        return ""
-    label = ", ".join(f"{title} {seconds(span)}" for _, title, span in bars)
+    predicted = (hit.start, hit.end)
+    bars = bar("predicted", predicted, hit.duration)
+    label = f"predicted {seconds(predicted)}"
+    if moment:
+        bars += bar("actual", moment, hit.duration)
+        label += f", true {seconds(moment)}"
     label += f" of {hit.duration:.1f} s"
-    drawn = "".join(bar(kind, span, hit.duration) for kind, _, span in bars)
     return (
-        f'<div class="time" role="img" aria-label="{label}">{drawn}</div>'
+        f'<div class="time" role="img" aria-label="{label}">{bars}</div>'
         f'<p class="note">{label}</p>'
     )
 

@@ -30,7 +30,7 @@ RESULTS = {
     "info_nce": {"en": {"en": cell(0.7, is_local=False)}},
 }
 PIXELS = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
-HIT = report.Hit("tv_2", 0.75, (10.0, 20.0), 40.0, (pictures.png(PIXELS),))
+HIT = report.Hit("tv_2", 0.75, 10.0, 20.0, 40.0, (pictures.png(PIXELS),))
 EXAMPLE = report.Example(
     query_id="q1",
     query="who takes the red cup?",
@@ -86,7 +86,7 @@ class Page(HTMLParser):
 
 def nasty_page():
     """Every text that comes from outside is markup with an address in it."""
-    hit = report.Hit(NASTY, 0.5, (1.0, 2.0), 4.0, (pictures.png(PIXELS),))
+    hit = report.Hit(NASTY, 0.5, 1.0, 2.0, 4.0, (pictures.png(PIXELS),))
     example = report.Example(
         NASTY, NASTY, NASTY, NASTY, NASTY, (1.0, 2.0), (hit,), NASTY, NASTY
     )
@@ -156,8 +156,8 @@ def test_texts_can_be_withheld():
     assert "q1" in text
 
 
-def test_without_moments_thumbnails_curves_or_queries_there_is_still_a_page():
-    hit = report.Hit("tv_1", 0.5, None, 40.0)
+def test_without_thumbnails_curves_or_queries_there_is_still_a_page():
+    hit = report.Hit("tv_1", 0.5, 1.0, 2.0, 40.0)
     bare = dataclasses.replace(EXAMPLE, hits=(hit,))
     page = Page(report_html.render(dataclasses.replace(PAGE, examples=(bare,))))
     assert "not among the first 1" in page.text
