@@ -25,7 +25,8 @@ class Dropout(nn.Module):
             return x
         key = self.make_rng("dropout")
         if self.kind == "hash":
-            return hash_dropout(x, jax.random.bits(key, (2,), jnp.uint32), self.rate)
+            # The words of the key are random already: drawing from it costs time.
+            return hash_dropout(x, jax.random.key_data(key)[:2], self.rate)
         is_kept = jax.random.bernoulli(key, 1 - self.rate, x.shape)
         return _keep(x, is_kept, self.rate)
 

@@ -10,6 +10,7 @@ from hero_jax.model import moment
 from hero_jax.model.dropout import Dropout, DropoutKind
 from hero_jax.model.embeddings import FrameEmbedding, MaskEmbedding, TextEmbedding
 from hero_jax.model.gather import gather, sum_at
+from hero_jax.model.initial import Initializer
 from hero_jax.model.language_model import WordHead
 from hero_jax.model.layers import (
     FrameRegression,
@@ -58,6 +59,9 @@ class HeroConfig:
     """What the layers compute in; parameters are float32."""
     official: bool = False
     """Repeats the official masks and padding leak (H-12), for parity."""
+    initializer: Initializer = "official"
+    """How parameters begin (`initial.py`); "transparent" suits small models that learn
+    from nothing."""
 
     def __post_init__(self) -> None:
         if self.cross_modal.width != self.temporal.width:
