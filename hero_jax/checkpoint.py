@@ -88,6 +88,15 @@ class Checkpoints:
         )
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+        # To finish a save takes all processes, and the others will not come.
+        is_failing_alone = kind is not None and not issubclass(kind, SystemExit)
+        if not (is_failing_alone and jax.process_count() > 1):
+            self.close()
+
     def steps(self) -> list[int]:
         """Steps with a committed checkpoint, oldest first."""
         self._manager.reload()
