@@ -103,8 +103,7 @@ def train(
             check_fresh(run_dir, fresh)
             stack.enter_context(checkpoint.RunLock(run_dir))
         preemption = stack.enter_context(processes.Preemption())
-        saved = checkpoint.Checkpoints(run_dir, keep=config.keep)
-        stack.callback(saved.close)
+        saved = stack.enter_context(checkpoint.Checkpoints(run_dir, keep=config.keep))
         run = Run(config, run_dir, saved, preemption, on_log)
         return run.train()
 
@@ -190,11 +189,11 @@ class Run:
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Every task's own metrics on the evaluation split."""
         values: dict[str, float] = {}
+        params = self.learner.whole(state.params)
         for name, task in self.config.tasks.items():
-            predict = self.learner.predict(state.params, name)
-            found = task.evaluate(predict, self.config.eval_split)
+            found = task.evaluate(self.config.model, params, self.config.eval_split)
             where = f"{self.config.eval_split}/{name}"
-            values |= {f"{where}/{metric}": value for metric, value in found.items()}
+            values |= flat(found, where, separator="/") if found else {}
             self.watchdog.beat()
         return values
 
@@ -317,11 +316,15 @@ def data_fingerprint(
     return json.loads(json.dumps(fields))
 
 
-def flat(value: Any, name: str) -> dict[str, Any]:
-    """Leaves of nested objects under dotted names."""
-    if not isinstance(value, dict):
+def flat(value: Any, name: str, *, separator: str = ".") -> dict[str, Any]:
+    """Leaves of nested objects under joined names."""
+    if not isinstance(value, Mapping):
         return {name: value}
-    return {k: v for key in value for k, v in flat(value[key], f"{name}.{key}").items()}
+    nested = (
+        flat(value[key], f"{name}{separator}{key}", separator=separator)
+        for key in value
+    )
+    return {k: v for leaves in nested for k, v in leaves.items()}
 
 
 def items(state: TrainState) -> dict[str, PyTree]:

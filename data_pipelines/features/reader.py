@@ -11,6 +11,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from data_pipelines.readers.errors import InputError
+
 SHORT_SIDE = 224
 """Larger pictures are reduced to this: what image models read, and long uploads fit."""
 
@@ -18,7 +20,7 @@ _MISSING_SHARE = 0.1
 """Share of the declared duration that may be missing; with more, a file is cut off."""
 
 
-class VideoFileError(ValueError):
+class VideoFileError(InputError):
     """A video file that is missing, damaged or without pictures."""
 
 

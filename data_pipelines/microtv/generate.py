@@ -33,6 +33,7 @@ from data_pipelines.microtv.annotations import (
 from data_pipelines.microtv.drawing import SIZE, scene_pictures
 from data_pipelines.microtv.facts import SPLITS
 from data_pipelines.microtv.plan import FPS, VideoPlan, plan_corpus
+from data_pipelines.readers.errors import InputError
 
 FORMAT = 1
 CODEC: Final = "mpeg4"
@@ -40,7 +41,7 @@ _UNFINISHED = ".microtv-unfinished"
 _OURS = ("videos", "subtitles", "annotations", "events.jsonl")
 
 
-class OutputError(ValueError):
+class OutputError(InputError):
     """The output folder holds something that this corpus may not overwrite."""
 
 

@@ -31,6 +31,7 @@ from data_pipelines.microtv.facts import (
     pool_of,
     split_of,
 )
+from data_pipelines.readers.errors import InputError
 
 FPS = 4
 MIN_VIDEOS, MAX_VIDEOS = 5, 1200
@@ -41,7 +42,7 @@ LINES = ("tell", "echo", "answer", "recall")
 DISTRACTOR_EVERY = 4
 
 
-class PlanError(ValueError):
+class PlanError(InputError):
     """Asked for a corpus that cannot be planned."""
 
 

@@ -24,6 +24,8 @@ MANIFEST = "index.json"
 class IndexProblem(ValueError):
     """A saved index is not what the reader needs; one line says why."""
 
+    exit_code = 2
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CorpusIndex:

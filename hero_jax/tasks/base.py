@@ -2,16 +2,36 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
 import numpy as np
 
+from hero_jax.model.hero import HeroConfig
 from hero_jax.types import Array, Int, Metrics, PyTree, Scalar
 
-Predict = Callable[[PyTree], Any]
-"""Batch -> predictions of the current model, in evaluation mode."""
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """One video found for a query, and the moment in it, in seconds."""
+
+    video: str
+    start: float
+    end: float
+    score: float
+
+
+@runtime_checkable
+class Searcher(Protocol):
+    """A trained model beside a corpus."""
+
+    def search(
+        self, query: str, k: int = 10, *, split: str = "test", subtitles: str = ""
+    ) -> list[Answer]:
+        """The best `k` answers to a query in any language, best first."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,6 +97,22 @@ class Task(abc.ABC):
         """What the batches of this task depend on, by field."""
         return {}
 
-    def evaluate(self, predict: Predict, split: str) -> Mapping[str, float]:
-        """Metrics over a whole split; by default there are none."""
+    def evaluate(
+        self,
+        model: HeroConfig,
+        params: PyTree,
+        split: str,
+        *,
+        predictions_dir: Path | None = None,
+    ) -> Mapping[str, Any]:
+        """Metrics over a whole split, nested as the task likes; by default none.
+
+        Args:
+            params: of the whole task model, on this host.
+            predictions_dir: where prediction files go, if anywhere.
+        """
         return {}
+
+    def searcher(self, model: HeroConfig, params: PyTree) -> Searcher | None:
+        """What answers queries with these parameters; by default nothing does."""
+        return None

@@ -10,15 +10,14 @@ import numpy as np
 
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed
-from hero_jax.tasks.moment_retrieval import video_segments
-from hero_jax.tasks.source import Examples, Source, VideoExample
+from hero_jax.tasks.source import Examples, Source, VideoExample, video_segments
 from hero_jax.types import Array, Bool, Float, PyTree
 
 NO_SUBTITLES = "none"
 """In place of a language: the videos are read without subtitles."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Encoder:
     """Encodes in fixed shapes, so that each function is compiled once."""
 

@@ -55,7 +55,7 @@ class LanguageMatrix:
     def results(
         self, predictions_dir: Path | None = None
     ) -> dict[str, dict[str, dict[str, Any]]]:
-        """results[query language][subtitle language]; also a prediction file for each."""
+        """results[query language][subtitle language]; a prediction file for each."""
         languages = self.examples.languages
         asked = {language: self.ask(language) for language in languages}
         results: dict[str, dict[str, Any]] = {language: {} for language in languages}

@@ -8,7 +8,8 @@ and of every query are drawn independently, which is what makes the task cross-l
 import dataclasses
 import typing
 import zlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -20,13 +21,17 @@ import numpy as np
 from hero_jax.losses.info_nce import InfoNCE
 from hero_jax.losses.ranking import VSM
 from hero_jax.losses.span import SpanLoss
-from hero_jax.model.hero import Hero
+from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.layout import TextBatch, VideoBatch
+from hero_jax.retrieval.spans import SpanRules
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed
+from hero_jax.tasks.encoder import Encoder
+from hero_jax.tasks.language_matrix import LanguageMatrix
 from hero_jax.tasks.packing import Segment
-from hero_jax.tasks.source import Examples, Source, VideoExample
-from hero_jax.types import Array, Bool, Float, Int, Metrics, Scalar
+from hero_jax.tasks.searcher import MomentSearcher
+from hero_jax.tasks.source import Examples, Source, VideoExample, video_segments
+from hero_jax.types import Array, Bool, Float, Int, Metrics, PyTree, Scalar
 
 NO_SPAN = (-1, -1)
 NO_TEXT = np.zeros(0, np.int32)
@@ -119,6 +124,8 @@ class MomentRetrieval(Task):
     """Share of videos read without any subtitle, for queries about vision alone."""
     is_same_language: bool = False
     """Draw the queries in the language of the subtitles: monolingual training."""
+    rules: SpanRules = SpanRules()
+    """How moments are chosen when the corpus is searched."""
     is_official: bool = False
     """Queries of the same video or text may be negatives, as officially (H-7)."""
 
@@ -220,6 +227,28 @@ class MomentRetrieval(Task):
         )
         return total + local, terms | local_terms
 
+    def evaluate(
+        self,
+        model: HeroConfig,
+        params: PyTree,
+        split: str,
+        *,
+        predictions_dir: Path | None = None,
+    ) -> Mapping[str, Any]:
+        """results[query language][subtitle language], "none" last (G.1)."""
+        matrix = LanguageMatrix(
+            Encoder(model, params["hero"], self.source),
+            self.examples(split),
+            has_spans=self.span is not None,
+            rules=self.rules,
+        )
+        return matrix.results(predictions_dir)
+
+    def searcher(self, model: HeroConfig, params: PyTree) -> MomentSearcher:
+        encoder = Encoder(model, params["hero"], self.source)
+        rules = dataclasses.replace(self.rules, nms_threshold=0.5)
+        return MomentSearcher(encoder, self.source, self.span is not None, rules)
+
     def fingerprint(self, split: str) -> dict[str, str | int | float]:
         names = (
             "num_subtitle_queries",
@@ -282,22 +311,6 @@ class MomentRetrieval(Task):
     def _padded(self, prepared: PreparedMoment) -> tuple[PreparedQuery, ...]:
         missing = self.num_queries - len(prepared.queries)
         return prepared.queries + (PreparedQuery(NO_TEXT, NO_SPAN),) * missing
-
-
-def video_segments(
-    source: Source, lines: Sequence[Segment], hidden: Set[int] = frozenset()
-) -> tuple[Segment, ...]:
-    """The segments read for a video: `</s>` and the line, or `</s>` alone if hidden.
-
-    Lines over no frame are not encoded: nothing would read the result (H-19).
-    """
-    separator = source.load_tokenizer().eos
-    shown = [
-        Segment(NO_TEXT, line.frames) if i in hidden else line
-        for i, line in enumerate(lines)
-        if len(line.frames)
-    ]
-    return tuple(s for line in shown for s in source.as_segments(line, separator))
 
 
 def _twin(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
@@ -209,6 +209,22 @@ def _has_one_owner(example: VideoExample) -> bool:
         if len(np.unique(frames)) != len(frames):
             return False
     return True
+
+
+def video_segments(
+    source: Source, lines: Sequence[Segment], hidden: Set[int] = frozenset()
+) -> tuple[Segment, ...]:
+    """The segments read for a video: `</s>` and the line, or `</s>` alone if hidden.
+
+    Lines over no frame are not encoded: nothing would read the result (H-19).
+    """
+    separator = source.load_tokenizer().eos
+    shown = [
+        Segment(np.zeros(0, np.int32), line.frames) if i in hidden else line
+        for i, line in enumerate(lines)
+        if len(line.frames)
+    ]
+    return tuple(s for line in shown for s in source.as_segments(line, separator))
 
 
 @functools.lru_cache(maxsize=16)

@@ -234,11 +234,11 @@ def test_runs_that_differ_in_their_tasks_begin_with_the_same_encoder():
         assert jax.tree.all(same), same
 
 
-def test_evaluation_sees_the_whole_prediction_on_any_mesh(tmp_path):
+def test_evaluation_sees_the_whole_parameters_on_any_mesh(tmp_path):
     found = {}
     for grid in ((1, 1), (4, 2)):
         config = toy.config(steps=2, eval_every=2, mesh=MeshConfig(*grid))
         train(config, tmp_path / str(grid[0]))
         found[grid] = read_lines(tmp_path / str(grid[0]) / "metrics.jsonl")[-1]
-    for name in ("val/first/mean", "val/second/mean"):
+    for name in ("val/first/bias/word", "val/second/bias/word"):
         np.testing.assert_allclose(found[1, 1][name], found[4, 2][name], rtol=1e-4)

@@ -1,0 +1,104 @@
+"""What the experiments share: a small model, a compilation cache, what a run reports."""
+
+import platform
+import shlex
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from data_pipelines import tokenizers
+from data_pipelines.schema import Corpus
+from hero_jax import processes
+from hero_jax.model.hero import HeroConfig
+from hero_jax.model.transformer import TransformerConfig
+from hero_jax.tasks.source import Source
+
+PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+def small_model(
+    source: Source, *, width: int, layers: int = 1, dropout: float = 0.0
+) -> HeroConfig:
+    """A HERO that learns from nothing in minutes on a CPU."""
+    tower = TransformerConfig(
+        width=width,
+        num_heads=4,
+        num_layers=layers,
+        mlp_width=2 * width,
+        dropout=dropout,
+    )
+    vocab_size = source.load_tokenizer().vocab_size
+    unused = -vocab_size % 8
+    return HeroConfig(
+        vocab_size=vocab_size + unused,
+        unused_words=unused,
+        feature_width=source.open("train").corpus.feature_width,
+        max_positions=source.row_length,
+        max_segment_frames=source.row_length,
+        max_frames=source.max_frames,
+        max_query_positions=source.row_length,
+        cross_modal=tower,
+        temporal=tower,
+        query_heads=4,
+        dropout=dropout,
+        initializer="transparent",
+    )
+
+
+def make_tokenizer(path: Path, corpus: Corpus, *, vocab_size: int) -> None:
+    """One joint vocabulary of a corpus' languages, unless it is there already."""
+    if not path.exists():
+        tokenizers.train(texts_of(corpus), vocab_size=vocab_size).save(path)
+
+
+def texts_of(corpus: Corpus) -> Iterable[str]:
+    """Every subtitle, query and parallel text in the languages of the corpus."""
+    for language in corpus.languages:
+        for query in corpus.queries:
+            yield from _found(query.texts, language)
+        for pair in corpus.parallel:
+            yield from _found(pair, language)
+        for video in corpus.videos:
+            yield from (line.text for line in video.subtitles.get(language, ()))
+
+
+def _found(texts: Any, language: str) -> list[str]:
+    return [texts[language]] if language in texts else []
+
+
+def use_compilation_cache(run_dir: Path) -> None:
+    """Programs compiled once are found again by the next objective or start."""
+    path = (run_dir / "compiled").absolute()
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def describe(module: str, seconds: float, **facts: Any) -> dict[str, Any]:
+    """The meta data of results.json: how the numbers came about."""
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    return facts | {
+        "command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
+        "seconds": round(seconds, 1),
+        "versions": {"python": platform.python_version()} | versions,
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
+
+
+def is_first() -> bool:
+    """Whether this process writes what all share."""
+    return jax.process_index() == 0
+
+
+def wait_for_first() -> None:
+    """Every process waits until the first has made the files that all read."""
+    processes.all_have(0.0)
+
+
+def say(text: str) -> None:
+    """Progress for the reader of the terminal."""
+    if is_first():
+        print(text, file=sys.stderr, flush=True)

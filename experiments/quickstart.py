@@ -1,0 +1,267 @@
+"""Raw trilingual video in, cross-lingual retrieval table out: the whole system at once.
+
+    python -m experiments.quickstart --run_dir runs/quickstart
+
+Renders the miniature TV corpus `microtv` (real video files, subtitles in three
+languages), extracts frame features, builds the dataset, trains one small HERO for each
+objective from the same initial parameters on the same batches, measures every query
+language against every subtitle language, prints the tables and writes `results.json`
+and a self-contained `report.html`. Killed and started again, it goes on where it was.
+"""
+
+import dataclasses
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+
+from data_pipelines.build import build_dataset
+from data_pipelines.corpus import open_corpus
+from data_pipelines.features.reader import read_frames
+from data_pipelines.microtv.generate import generate
+from experiments.common import (
+    describe,
+    is_first,
+    make_tokenizer,
+    say,
+    small_model,
+    use_compilation_cache,
+    wait_for_first,
+)
+from hero_jax import errors, pictures, processes, report, report_html, search
+from hero_jax.losses.info_nce import InfoNCE
+from hero_jax.losses.ranking import VSM
+from hero_jax.losses.span import SpanLoss
+from hero_jax.optimizer import OptimizerConfig
+from hero_jax.retrieval.spans import SpanRules
+from hero_jax.sharding import MeshConfig
+from hero_jax.tasks.mlm import Mlm
+from hero_jax.tasks.moment_retrieval import MomentRetrieval
+from hero_jax.tasks.source import Source
+from hero_jax.train import TrainConfig, train
+
+Objective = Literal["vsm", "vsm_global", "info_nce", "info_nce_local"]
+
+RANKING = VSM(margin=0.2, context_weight=4.0, query_weight=4.0, hard_start_step=None)
+CONTRAST = InfoNCE(temperature=0.15)
+LOCAL = SpanLoss(weight=0.05)
+OBJECTIVES: Mapping[str, tuple[VSM | InfoNCE, SpanLoss | None]] = {
+    "vsm": (RANKING, LOCAL),
+    "vsm_global": (RANKING, None),
+    "info_nce": (CONTRAST, None),
+    "info_nce_local": (CONTRAST, LOCAL),
+}
+"""Global alignment, and local alignment or none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Quickstart:
+    """Raw trilingual video in, cross-lingual retrieval table out."""
+
+    run_dir: Path
+    """Where everything goes that the run makes."""
+    data_dir: Path | None = None
+    """A microtv corpus to use as it is, or where to generate one; by default `data` in
+    the run directory."""
+    videos: int = 520
+    """Videos to generate: 70 % train, 10 % validate, 20 % test."""
+    steps: int = 300
+    """Updates of each objective."""
+    seed: int = 0
+    """Of the videos and of the training."""
+    mesh: MeshConfig = MeshConfig()
+    """Devices: mesh.data splits batches, mesh.model splits parameters."""
+    objectives: tuple[Objective, ...] = (
+        "vsm",
+        "vsm_global",
+        "info_nce",
+        "info_nce_local",
+    )
+    """What is compared; each gets its own directory."""
+    batch_size: int = 32
+    """Videos in a batch."""
+    width: int = 96
+    """Width of the small HERO."""
+    fresh: bool = False
+    """Refuse to go on from what the run directory holds."""
+
+
+def main() -> None:
+    """The command line."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    config = tyro.cli(Quickstart, description=__doc__)
+    processes.start(processes.from_environment())
+    run(config)
+
+
+def run(config: Quickstart) -> Mapping[str, Any]:
+    """Everything the module says; returns results[objective][query][subtitles]."""
+    begin = time.monotonic()
+    check(config)
+    use_compilation_cache(config.run_dir)
+    source, raw = prepare(config)
+    results: dict[str, Any] = {}
+    for name in config.objectives:
+        run_dir = config.run_dir / name
+        say(f"{name}: {config.steps} steps")
+        train(train_config(config, source, name), run_dir, fresh=config.fresh)
+        if is_first():
+            results[name] = search.evaluate(run_dir, "test")
+    if is_first():
+        publish(config, results, raw, seconds=time.monotonic() - begin)
+    return results
+
+
+def prepare(config: Quickstart) -> tuple[Source, Path]:
+    """The corpus as a source of examples, made unless there, and its raw files."""
+    data_dir = config.data_dir or config.run_dir / "data"
+    if is_first():
+        workers = 2
+        if config.data_dir is None or not (data_dir / "manifest.json").is_file():
+            say(f"microtv: {config.videos} videos in {data_dir}")
+            generate(
+                data_dir, num_videos=config.videos, seed=config.seed, workers=workers
+            )
+        out = config.run_dir / "dataset"
+        say(str(build_dataset("microtv", data_dir=data_dir, out=out, workers=workers)))
+        corpus = open_corpus(out, "microtv", "train")
+        make_tokenizer(config.run_dir / "tokenizer.json", corpus, vocab_size=1500)
+    wait_for_first()
+    return source_of(config), data_dir
+
+
+def source_of(config: Quickstart) -> Source:
+    return Source(
+        directory=str((config.run_dir / "dataset").absolute()),
+        dataset="microtv",
+        tokenizer=str((config.run_dir / "tokenizer.json").absolute()),
+        row_length=64,
+    )
+
+
+def train_config(config: Quickstart, source: Source, name: str) -> TrainConfig:
+    """One run: the objectives differ in `objective` and `span`, in nothing else."""
+    objective, span = OBJECTIVES[name]
+    tasks = {
+        "mlm": Mlm(source=source, batch_size=config.batch_size, weight=1),
+        "moments": MomentRetrieval(
+            source=source,
+            objective=objective,
+            span=span,
+            batch_size=config.batch_size,
+            num_subtitle_queries=1,
+            num_annotated_queries=4,
+            span_rate=1.0,
+            no_subtitles_rate=0.15,
+            rules=SpanRules(max_videos=10, max_frames=16),
+            weight=5,
+        ),
+    }
+    return TrainConfig(
+        tasks=tasks,
+        model=small_model(source, width=config.width),
+        steps=config.steps,
+        seed=config.seed,
+        mesh=config.mesh,
+        optimizer=OptimizerConfig(
+            learning_rate=1.5e-3, warmup_steps=max(1, config.steps // 10)
+        ),
+        log_every=10,
+        save_every=100,
+    )
+
+
+def publish(
+    config: Quickstart, results: Mapping[str, Any], raw: Path, *, seconds: float
+) -> None:
+    """Prints the tables; writes results.json and report.html."""
+    print(report.tables(results))
+    meta = describe(
+        "experiments.quickstart",
+        seconds,
+        seed=config.seed,
+        steps=config.steps,
+        videos=num_videos(raw),
+    )
+    report.write_results(config.run_dir / "results.json", results, meta)
+    page = report_html.Page(
+        title="hero_jax quickstart: microtv",
+        results=results,
+        meta=meta,
+        curves={
+            name: report.read_curves(config.run_dir / name / "metrics.jsonl")
+            for name in config.objectives
+        },
+        examples=tuple(examples_of(config, raw)),
+    )
+    report_html.write_report(config.run_dir / "report.html", page)
+    say(f"{config.run_dir / 'report.html'} after {seconds:.0f} s")
+
+
+def examples_of(config: Quickstart, raw: Path) -> Iterator[report.Example]:
+    """For the first objective with moments: queries of each type in each language."""
+    name = next((n for n in config.objectives if OBJECTIVES[n][1]), None)
+    if name is None:
+        return
+    searcher = search.load(config.run_dir / name)
+    corpus = source_of(config).open("test").corpus
+    durations = {video.video_id: video.duration for video in corpus.videos}
+    for number, language in enumerate(corpus.languages):
+        other = corpus.languages[(number + 1) % len(corpus.languages)]
+        for kind in ("v", "t", "vt"):
+            chosen = [q for q in corpus.queries if q.kind == kind and q.video_id]
+            for query in chosen[number : number + 1]:
+                found = searcher.search(query.texts[language], 3, subtitles=other)
+                yield report.Example(
+                    query_id=query.query_id,
+                    query=query.texts[language],
+                    language=language,
+                    kind=kind,
+                    video_id=str(query.video_id),
+                    moment=query.moments[0],
+                    hits=tuple(hit_of(answer, durations, raw) for answer in found),
+                    objective=name,
+                    subtitles=other,
+                )
+
+
+def hit_of(answer: Any, durations: Mapping[str, float], raw: Path) -> report.Hit:
+    """An answer with three pictures of the moment found."""
+    frames, duration = read_frames(raw / "videos" / f"{answer.video}.mp4", 1.5)
+    times = np.linspace(answer.start, min(answer.end, duration), 3)
+    numbers = np.minimum((times / 1.5).astype(int), len(frames) - 1)
+    return report.Hit(
+        video_id=answer.video,
+        score=answer.score,
+        start=answer.start,
+        end=answer.end,
+        duration=durations[answer.video],
+        thumbnails=tuple(
+            pictures.png(frames[n]) for n in dict.fromkeys(numbers.tolist())
+        ),
+    )
+
+
+def num_videos(raw: Path) -> int:
+    """Videos in all splits of the corpus that was used."""
+    return int(json.loads((raw / "manifest.json").read_text("utf-8"))["num_videos"])
+
+
+def check(config: Quickstart) -> None:
+    for name in ("steps", "videos", "batch_size"):
+        if getattr(config, name) < 1:
+            found = getattr(config, name)
+            raise errors.UserError(f"--{name}: found {found}, expected 1 or more")
+    if not config.objectives:
+        raise errors.UserError(
+            f"--objectives: found none, expected some of {', '.join(OBJECTIVES)}"
+        )
+
+
+if __name__ == "__main__":
+    errors.run_main(main)

@@ -1,0 +1,74 @@
+"""The `hero-jax` command: ask a trained run, or measure it."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hero_jax import report, search
+from hero_jax.errors import run_main
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """Find videos and moments by a query in any language the run was trained on."""
+
+    run: tyro.conf.Positional[Path]
+    """A run directory, such as runs/quickstart or runs/quickstart/vsm."""
+    query: tyro.conf.Positional[str]
+    """What to look for."""
+    k: int = 10
+    """Answers to print, at most."""
+    split: str = "test"
+    """The videos to search."""
+    subtitles: str = ""
+    """Language in which the videos are read, or "none"; empty is the first one."""
+    json: bool = False
+    """Print [{"video", "start", "end", "score"}] instead of a table."""
+
+    def __call__(self) -> None:
+        searcher = search.load(self.run)
+        answers = searcher.search(
+            self.query, k=self.k, split=self.split, subtitles=self.subtitles
+        )
+        rows = search.as_rows(answers)
+        if self.json:
+            print(json.dumps(rows, ensure_ascii=False))
+            return
+        for row in rows:
+            print("{video:24} {start:7.1f} s {end:7.1f} s  {score:8.4f}".format(**row))
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measure every query language against every subtitle language."""
+
+    run: tyro.conf.Positional[Path]
+    """A run directory."""
+    split: str = "test"
+    """The videos and queries to measure on."""
+    json: bool = False
+    """Print the whole result instead of the tables."""
+
+    def __call__(self) -> None:
+        run_dir = search.find_run(self.run)
+        matrix = search.evaluate(run_dir, self.split)
+        if self.json:
+            print(json.dumps(report.plain(matrix), ensure_ascii=False))
+        else:
+            print(report.tables({run_dir.name: matrix}))
+
+
+def main() -> None:
+    """Runs the chosen command; a mistake is one line and exit code 2."""
+    commands = (
+        Annotated[Search, tyro.conf.subcommand("search")]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    )
+    run_main(lambda: tyro.cli(commands, prog="hero-jax", description=__doc__)())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""A trained run that answers queries: `hero_jax.load(run).search("...")`."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hero_jax import checkpoint
+from hero_jax import config as configs
+from hero_jax.errors import UserError
+from hero_jax.tasks.base import Searcher
+from hero_jax.train import TrainConfig
+
+
+def load(run: str | Path) -> Searcher:
+    """The searcher of a run directory, or of the first run inside it.
+
+    Raises UserError where there is no run, no checkpoint, or no task that searches.
+    """
+    run_dir = find_run(Path(run))
+    config = read_config(run_dir)
+    _, params = checkpoint.load_params(run_dir)
+    for task in config.tasks.values():
+        searcher = task.searcher(config.model, params)
+        if searcher is not None:
+            return searcher
+    raise UserError(
+        f"{run_dir}: tasks: found {', '.join(config.tasks)}, none of which retrieves "
+        f"videos; name a run that trained MomentRetrieval"
+    )
+
+
+def evaluate(run: str | Path, split: str) -> Mapping[str, Any]:
+    """What the tasks of a run say about a split; predictions are written beside it."""
+    run_dir = find_run(Path(run))
+    config = read_config(run_dir)
+    _, params = checkpoint.load_params(run_dir)
+    found = (
+        task.evaluate(
+            config.model, params, split, predictions_dir=run_dir / "predictions"
+        )
+        for task in config.tasks.values()
+    )
+    return next((results for results in found if results), {})
+
+
+def find_run(path: Path) -> Path:
+    """The directory itself if it is a run; else its first run in the order of time."""
+    if (path / "config.json").is_file():
+        return path
+    runs = sorted(path.glob("*/config.json"), key=lambda file: file.stat().st_mtime)
+    if not runs:
+        raise UserError(
+            f"{path}: found no config.json, here or one level down; name the --run_dir "
+            f"of a training run"
+        )
+    return runs[0].parent
+
+
+def read_config(run_dir: Path) -> TrainConfig:
+    config: Any = configs.load(run_dir / "config.json")
+    if not isinstance(config, TrainConfig):
+        raise UserError(
+            f"{run_dir / 'config.json'}: found a {type(config).__name__}, expected a "
+            f"TrainConfig; name the --run_dir of a training run"
+        )
+    return config
+
+
+def as_rows(answers: list[Any]) -> list[dict[str, Any]]:
+    """Answers as plain objects: video, start, end (seconds), score."""
+    return [dataclasses.asdict(answer) for answer in answers]
