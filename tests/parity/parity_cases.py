@@ -345,8 +345,9 @@ def retrieval(golden: Golden, case: Case, dtype: str) -> Result:
     model = forward(golden, case.meta["weights"], dtype, batch)
     outputs = dict(model.predictions)
     outputs["raw_query_scores"] = outputs["q2video_scores"]
-    if len(outputs["modularized_query"]) == len(batch[0].features):
-        own = np.arange(len(batch[0].features))  # query q asks about video q
+    num_queries, num_videos = outputs["q2video_scores"].shape
+    if num_queries == num_videos and "cross=True" not in case.meta.get("call", ""):
+        own = np.arange(num_videos)  # query q asks about video q
         outputs |= {k: outputs[k][own, own] for k in ("st_logits", "ed_logits")}
     for name in ("st", "ed"):
         outputs[f"{name}_probs"] = jax.nn.softmax(outputs[f"{name}_logits"])
