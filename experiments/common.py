@@ -1,4 +1,4 @@
-"""What the experiments share: a small model, a compilation cache, what a run reports."""
+"""What experiments share: a small model, a compilation cache, a run's description."""
 
 import platform
 import shlex

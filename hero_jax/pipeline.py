@@ -208,9 +208,9 @@ class Pipeline:
 
     def _block(self, number: int) -> list[list[Any]]:
         """The prepared examples of a block in balanced batches; the last is kept."""
-        kept = getattr(_last_block, "value", (None, None, None))
-        if kept[0] is self and kept[1] == number:
-            return kept[2]
+        kept: _Kept | None = getattr(_last_block, "kept", None)
+        if kept and kept.pipeline is self and kept.number == number:
+            return kept.batches
         prepared = [
             self.task.prepare(
                 self.examples[index],
@@ -223,8 +223,17 @@ class Pipeline:
             [prepared[i] for i in chosen]
             for chosen in packing.balance(costs, len(prepared) // self.task.batch_size)
         ]
-        _last_block.value = (self, number, batches)
+        _last_block.kept = _Kept(self, number, batches)
         return batches
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Kept:
+    """The block a thread prepared last: its other batches come next."""
+
+    pipeline: Pipeline
+    number: int
+    batches: list[list[Any]]
 
 
 _last_block = threading.local()

@@ -31,9 +31,6 @@ from hero_jax.sharding import MeshConfig
 from hero_jax.tasks.base import Task
 from hero_jax.types import Metrics, PyTree
 
-BATCH_MULTIPLE = 8
-"""Static sizes are rounded up to it on every mesh, so that no mesh has its own."""
-
 OnLog = Callable[[int, Mapping[str, float]], None]
 """Called with a step and what the metrics log says about it."""
 
@@ -253,7 +250,7 @@ def make_pipelines(config: TrainConfig) -> dict[str, Pipeline]:
             name=name,
             seed=config.seed,
             num_groups=config.pack_groups,
-            multiple=math.lcm(BATCH_MULTIPLE, config.mesh.data),
+            multiple=config.mesh.data,
             num_workers=config.num_workers,
         )
         for name, task in config.tasks.items()

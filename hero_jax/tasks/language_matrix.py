@@ -85,7 +85,7 @@ class LanguageMatrix:
             tuple(query for query, _ in pairs),
             np.array([video for _, video in pairs]),
             tuple(np.array(moments[q.query_id]).reshape(-1, 2) for q, _ in pairs),
-            self.encoder.encode_queries(texts, self.examples),
+            np.asarray(self.encoder.encode_queries(texts, self.examples)),
         )
 
     def index(self, subtitles: str) -> CorpusIndex:
@@ -118,9 +118,9 @@ class LanguageMatrix:
     ) -> dict[str, Any]:
         """The numbers of one (query language, subtitle language)."""
         known = summary.Answers(
-            video_ranks=true_ranks(asked.vectors, index, asked.videos),
+            video_ranks=np.asarray(true_ranks(asked.vectors, index, asked.videos)),
             videos=asked.videos.tolist(),
-            moments=list(asked.moments),
+            moments=[list(map(tuple, m)) for m in asked.moments],
             kinds=[query.kind for query in asked.queries],
             svmr=answered.svmr,
             vcmr=answered.vcmr,
@@ -141,8 +141,9 @@ class LanguageMatrix:
 
     def write(self, path: Path, asked: Asked, answered: Answered) -> None:
         """A prediction file in the format of TVR submissions."""
+        found = answered.found
         rows: dict[str, Sequence[np.ndarray]] = {
-            "VR": predictions.video_rows(answered.found.videos, answered.found.scores)
+            "VR": predictions.video_rows(*map(np.asarray, (found.videos, found.scores)))
         }
         if answered.vcmr is not None and answered.svmr is not None:
             rows |= {"VCMR": answered.vcmr, "SVMR": answered.svmr}

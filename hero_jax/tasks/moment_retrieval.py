@@ -92,7 +92,8 @@ class MomentHead(nn.Module):
         frames = hero.encode_videos(batch.videos, train=train)
         queries = hero.encode_queries(batch.queries, train=train)
         mask = batch.videos.frame_mask
-        start = end = jnp.zeros((queries.shape[0], frames.shape[1]), queries.dtype)
+        start: Array = jnp.zeros((queries.shape[0], frames.shape[1]), queries.dtype)
+        end: Array = start
         if self.has_spans:
             own = batch.video_of
             start, end = hero.span_logits(queries, frames[own], mask[own])
@@ -279,7 +280,7 @@ class MomentRetrieval(Task):
         claimed = jnp.einsum(
             "qp,pb->qb", same_text.astype(jnp.int32), positives.astype(jnp.int32)
         )
-        has_frames = batch.videos.frame_mask.any(axis=1)
+        has_frames = jnp.any(batch.videos.frame_mask, axis=1)
         return positives, (claimed == 0) & mask[:, None] & has_frames[None, :]
 
     def _held_out(self, example, language, query_language, rng):

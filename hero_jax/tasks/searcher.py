@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 
-import numpy as np
-
 from hero_jax.retrieval import answers
 from hero_jax.retrieval.search import search
 from hero_jax.retrieval.spans import SpanRules
@@ -12,6 +10,7 @@ from hero_jax.tasks.base import Answer
 from hero_jax.tasks.encoder import NO_SUBTITLES, Encoder
 from hero_jax.tasks.language_matrix import LanguageMatrix
 from hero_jax.tasks.source import Source
+from hero_jax.types import Array, Float
 
 
 class SearchError(ValueError):
@@ -53,7 +52,7 @@ class MomentSearcher:
         return self._answers(vector, split, subtitles, k)
 
     def _answers(
-        self, vector: np.ndarray, split: str, subtitles: str, k: int
+        self, vector: Float[Array, "1 D"], split: str, subtitles: str, k: int
     ) -> list[Answer]:
         index = _index(self, split, subtitles)
         videos = self.source.open(split).corpus.videos
