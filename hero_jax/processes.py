@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+from jax._src import distributed  # barriers with a timeout have no public name
 from jax.experimental import multihost_utils
 
 from hero_jax.errors import BUSY, UserError
@@ -21,6 +22,8 @@ FAILED = 70
 
 STOPPED = 143
 """Exit code after SIGTERM: everything is saved, the same command resumes."""
+
+LONGEST_WAIT_MS = 24 * 3600 * 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +145,17 @@ class Watchdog:
                 faulthandler.dump_traceback()
                 sys.stderr.flush()
                 os._exit(BUSY)
+
+
+def wait_for_all(name: str) -> None:
+    """Every process waits for the others, however long one is busy alone.
+
+    A collective gives up on a late process after 30 s (Gloo), and so does the exit.
+    Here only death ends the wait: a peer without heartbeat brings all down. Each wait
+    of a run has a name of its own.
+    """
+    if client := distributed.global_state.client:
+        client.wait_at_barrier(name, timeout_in_ms=LONGEST_WAIT_MS)
 
 
 def all_have(value: float) -> float:
