@@ -147,15 +147,14 @@ class Watchdog:
                 os._exit(BUSY)
 
 
-def wait_for_all(name: str) -> None:
+def wait_for_all() -> None:
     """Every process waits for the others, however long one is busy alone.
 
     A collective gives up on a late process after 30 s (Gloo), and so does the exit.
-    Here only death ends the wait: a peer without heartbeat brings all down. Each wait
-    of a run has a name of its own.
+    Here only death ends the wait: a peer without heartbeat brings all down.
     """
     if client := distributed.global_state.client:
-        client.wait_at_barrier(name, timeout_in_ms=LONGEST_WAIT_MS)
+        client.wait_at_barrier("wait_for_all", timeout_in_ms=LONGEST_WAIT_MS)
 
 
 def all_have(value: float) -> float:
