@@ -1,5 +1,6 @@
 """What experiments share: a small model, a compilation cache, a run's description."""
 
+import os
 import platform
 import shlex
 import sys
@@ -70,8 +71,16 @@ def _found(texts: Any, language: str) -> list[str]:
     return [texts[language]] if language in texts else []
 
 
-def use_compilation_cache(run_dir: Path) -> None:
-    """Programs compiled once are found again by the next objective or start."""
+def compile_quickly(run_dir: Path) -> None:
+    """Compilation for short runs; call it before anything else touches JAX.
+
+    Programs compiled once are found again by the next objective or start. On a CPU,
+    LLVM's first level takes a third less time than its last, for equally fast steps.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "optimization_level" not in flags:
+        flags += " --xla_backend_optimization_level=1"
+        os.environ["XLA_FLAGS"] = flags.strip()
     path = (run_dir / "compiled").absolute()
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
@@ -95,7 +104,7 @@ def is_first() -> bool:
 
 def wait_for_first() -> None:
     """Every process waits until the first has made the files that all read."""
-    processes.all_have(0.0)
+    processes.wait_for_all()
 
 
 def say(text: str) -> None:

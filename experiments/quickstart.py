@@ -25,12 +25,12 @@ from data_pipelines.corpus import open_corpus
 from data_pipelines.features.reader import read_frames
 from data_pipelines.microtv.generate import generate
 from experiments.common import (
+    compile_quickly,
     describe,
     is_first,
     make_tokenizer,
     say,
     small_model,
-    use_compilation_cache,
     wait_for_first,
 )
 from hero_jax import errors, pictures, processes, report, report_html, search
@@ -70,7 +70,7 @@ class Quickstart:
     the run directory."""
     videos: int = 520
     """Videos to generate: 70 % train, 10 % validate, 20 % test."""
-    steps: int = 300
+    steps: int = 240
     """Updates of each objective."""
     seed: int = 0
     """Of the videos and of the training."""
@@ -85,7 +85,7 @@ class Quickstart:
     """What is compared; each gets its own directory."""
     batch_size: int = 32
     """Videos in a batch."""
-    width: int = 96
+    width: int = 64
     """Width of the small HERO."""
     fresh: bool = False
     """Refuse to go on from what the run directory holds."""
@@ -95,6 +95,7 @@ def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     config = tyro.cli(Quickstart, description=__doc__)
+    compile_quickly(config.run_dir)
     processes.start(processes.from_environment())
     run(config)
 
@@ -103,7 +104,7 @@ def run(config: Quickstart) -> Mapping[str, Any]:
     """Everything the module says; returns results[objective][query][subtitles]."""
     begin = time.monotonic()
     check(config)
-    use_compilation_cache(config.run_dir)
+    compile_quickly(config.run_dir)
     source, raw = prepare(config)
     results: dict[str, Any] = {}
     for name in config.objectives:
@@ -112,8 +113,10 @@ def run(config: Quickstart) -> Mapping[str, Any]:
         train(train_config(config, source, name), run_dir, fresh=config.fresh)
         if is_first():
             results[name] = search.evaluate(run_dir, "test")
+        wait_for_first()
     if is_first():
         publish(config, results, raw, seconds=time.monotonic() - begin)
+    wait_for_first()
     return results
 
 

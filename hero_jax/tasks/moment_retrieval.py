@@ -80,10 +80,12 @@ class PreparedMoment:
 
 
 class MomentHead(nn.Module):
-    """Scores every query against every video, and points into its own."""
+    """Scores every query against every video, and points into its own.
+
+    The same parameters whatever the objective, so that runs begin alike.
+    """
 
     temperature: float
-    has_spans: bool
 
     @nn.compact
     def __call__(
@@ -92,11 +94,8 @@ class MomentHead(nn.Module):
         frames = hero.encode_videos(batch.videos, train=train)
         queries = hero.encode_queries(batch.queries, train=train)
         mask = batch.videos.frame_mask
-        start: Array = jnp.zeros((queries.shape[0], frames.shape[1]), queries.dtype)
-        end: Array = start
-        if self.has_spans:
-            own = batch.video_of
-            start, end = hero.span_logits(queries, frames[own], mask[own])
+        own = batch.video_of
+        start, end = hero.span_logits(queries, frames[own], mask[own])
         scale = nn.initializers.constant(-np.log(self.temperature))
         return MomentPredictions(
             hero.video_scores(queries, frames, mask),
@@ -198,7 +197,7 @@ class MomentRetrieval(Task):
 
     def head(self) -> MomentHead:
         temperature = getattr(self.objective, "temperature", 1.0)
-        return MomentHead(temperature, self.span is not None)
+        return MomentHead(temperature)
 
     def loss(
         self,

@@ -121,4 +121,5 @@ def test_every_objective_trains_on_the_same_batch(objective, span):
     assert np.isfinite(value)
     assert ("start" in terms) == (span is not None)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
-    assert ("span" in params["params"]["hero"]) == (span is not None)
+    trains_span = np.any(grads["params"]["hero"]["span"]["projection"]["kernel"] != 0)
+    assert trains_span == (span is not None)
