@@ -81,6 +81,8 @@ class MtvrLoo:
     """Of the training."""
     batch_size: int = 64
     """Videos in a batch."""
+    parallel_batch_size: int = 192
+    """Pairs of parallel texts in a batch."""
     width: int = 128
     """Width of the small HERO."""
     mesh: MeshConfig = MeshConfig()
@@ -152,7 +154,9 @@ def train_config(config: MtvrLoo, source: Source) -> TrainConfig:
             rules=SpanRules(max_videos=10, max_frames=40),
             weight=1,
         ),
-        "parallel": ParallelText(source=source, batch_size=192, weight=1),
+        "parallel": ParallelText(
+            source=source, batch_size=config.parallel_batch_size, weight=1
+        ),
     }
     return TrainConfig(
         tasks=tasks,

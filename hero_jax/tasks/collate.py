@@ -12,7 +12,7 @@ from hero_jax.tasks.source import Examples, VideoExample
 
 def collate_videos(
     examples: Examples,
-    groups: Sequence[Sequence[tuple[VideoExample, Sequence[Segment]]]],
+    groups: Sequence[Sequence[tuple[VideoExample | None, Sequence[Segment]]]],
     capacity: Mapping[str, int],
     *,
     local: slice = slice(None),
