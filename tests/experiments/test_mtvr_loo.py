@@ -31,7 +31,7 @@ def write_release(folder, num_videos=40):
     """The files of mTVR that the experiment reads, with made-up sentences."""
     rng, rows, durations = np.random.default_rng(0), [], {}
     for v in range(num_videos):
-        name = f"show_s01e01_seg01_clip_{v:02}"
+        name = f"show_s01e01_seg01_{v:02}"
         durations[name] = [60.0, v]
         for _ in range(5):
             start = float(rng.uniform(0, 50))
