@@ -252,13 +252,23 @@ def _read_params(directory: Path, step: int) -> PyTree:
         for name, leaf in leaves.items()
     }
     try:
-        with ocp.StandardCheckpointer() as reader:
+        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as reader:
             params = reader.restore(directory / str(step) / "params", nested(abstract))
     except Exception as error:
         raise Damaged(f"{type(error).__name__} while reading") from error
     if damage := differing_leaf(integrity.describe(params), leaves):
         raise Damaged(damage)
     return params
+
+
+def _alone() -> Any:
+    """Orbax reads in all processes at once unless told that this one reads alone."""
+    index = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=index,
+        active_processes={index},
+        barrier_sync_key_prefix=f"process{index}",
+    )
 
 
 def read_record(directory: Path, step: int) -> dict[str, Any]:
