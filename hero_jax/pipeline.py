@@ -100,6 +100,8 @@ class Pipeline:
         self.order = stratified(costs, self._block_size, self._tag)
         self.capacity: Mapping[str, int] = {}
         self.capacity = self._choose_capacity()
+        first_block = range(self.batches_per_block)
+        self.fill = float(np.mean([task.fill(self.batch(k)) for k in first_block]))
 
     def batch(self, number: int, *, host: int = 0, num_hosts: int = 1) -> PyTree:
         """Batch `number` in numpy: all of it, or the rows of one host."""

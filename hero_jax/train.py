@@ -176,6 +176,7 @@ class Run:
             self.check_finite(step, numbers)
             values = named(task, numbers)
             values["videos_per_second"] = speed = self.speed.per_second()
+            values["fill"] = self.pipelines[task].fill
             self.progress.show(numbers["loss"], speed)
         if self.config.eval_every and (step % self.config.eval_every == 0 or is_last):
             values |= self.evaluate(state)

@@ -83,6 +83,10 @@ class Task(abc.ABC):
             rng: for what is drawn once a batch.
         """
 
+    def fill(self, batch: PyTree) -> float:
+        """Real slots / (rows x L) of the rows a batch is read in; 1 without rows."""
+        return 1.0
+
     @abc.abstractmethod
     def head(self) -> nn.Module:
         """`(hero, batch, train=...) -> predictions`; owns the task's parameters."""

@@ -133,6 +133,9 @@ class Mlm(Task):
         )
         return batch, {"rows": rows_needed(plans), "masked": needed}
 
+    def fill(self, batch: MlmBatch) -> float:
+        return packing.fill(np.asarray(batch.videos.segment))
+
     def head(self) -> MlmHead:
         return MlmHead()
 

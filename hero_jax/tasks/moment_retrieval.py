@@ -24,6 +24,7 @@ from hero_jax.losses.span import SpanLoss
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.layout import TextBatch, VideoBatch
 from hero_jax.retrieval.spans import SpanRules
+from hero_jax.tasks import packing
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed
 from hero_jax.tasks.encoder import Encoder
@@ -194,6 +195,9 @@ class MomentRetrieval(Task):
             used,
         )
         return batch, {"rows": rows_needed(plans), "query_rows": query_rows}
+
+    def fill(self, batch: MomentBatch) -> float:
+        return packing.fill(np.asarray(batch.videos.segment))
 
     def head(self) -> MomentHead:
         temperature = getattr(self.objective, "temperature", 1.0)

@@ -18,6 +18,7 @@ import numpy as np
 from hero_jax.losses.info_nce import InfoNCE
 from hero_jax.model.hero import Hero
 from hero_jax.model.layout import TextBatch
+from hero_jax.tasks import packing
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.collate import collate_texts
 from hero_jax.tasks.source import Source
@@ -85,6 +86,9 @@ class ParallelText(Task):
         ]
         texts, rows = collate_texts(self.source.open(split), sides, capacity)
         return ParallelBatch(texts), {"query_rows": rows}
+
+    def fill(self, batch: ParallelBatch) -> float:
+        return packing.fill(np.asarray(batch.texts.segment))
 
     def head(self) -> ParallelHead:
         return ParallelHead()
