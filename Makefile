@@ -28,7 +28,7 @@ lint: $(VENV)/test.stamp  ## style, formatting and types
 	$(BIN)/mypy
 
 notebook: $(VENV)/test.stamp  ## rebuild experiments/colab/quickstart.ipynb from its .py
-	$(BIN)/jupytext --to ipynb experiments/colab/quickstart.py
+	$(BIN)/jupytext --quiet --to ipynb experiments/colab/quickstart.py
 
 tree:  ## rewrite the list of files in README.md
 	$(PYTHON) docs/readme_tree.py

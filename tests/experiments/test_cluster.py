@@ -238,3 +238,23 @@ def test_sigterm_reaches_every_process_and_all_may_save(worker):
     assert len(ranks("".join(started))) == 2
     assert sorted(rest.splitlines()) == ["0 saves", "1 saves"]
     assert process.returncode == 143
+
+
+@pytest.mark.slow
+def test_two_processes_run_the_whole_quickstart(tmp_path):
+    """The first renders, evaluates and reports alone while the second waits."""
+    options = ("--processes", "2", "--devices", "2", "--", sys.executable)
+    small = ["--videos", "16", "--steps", "2", "--batch_size", "8"]
+    mesh = ["--mesh.data", "4", "--objectives", "vsm", "info_nce"]
+    quickstart = ["-m", "experiments.quickstart", "--run_dir", str(tmp_path)]
+    found = subprocess.run(
+        [*launched(*options), *quickstart, *small, *mesh],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert set(results) == {"vsm", "info_nce"}
