@@ -132,8 +132,7 @@ assert 1 <= len(hits) <= 5
 assert {hit.video for hit in hits} <= {v.video_id for v in examples.corpus.videos}
 assert all(0 <= hit.start < hit.end for hit in hits)
 assert np.isfinite(scores).all()
-enough = Quickstart(RUN_DIR)
-if (VIDEOS, STEPS) >= (enough.videos, enough.steps):
+if config == Quickstart(RUN_DIR, objectives=OBJECTIVES):  # nothing cut short
     for cells in results[OBJECTIVES[0]].values():
         for cell in (cells[language] for language in languages):
             assert cell["VR"]["MRR"] >= 3 * cell["chance"]["VR"]["MRR"]
