@@ -31,7 +31,7 @@ def with_tree(readme: str) -> str:
 def tree() -> Iterator[str]:
     """Folders and files, indented, each with what it is for."""
     shown: tuple[str, ...] = ()
-    for path in sorted(files(), key=lambda path: (path.parent.parts, path.name)):
+    for path in sorted(files(), key=place):
         folders = path.relative_to(ROOT).parent.parts
         for depth, folder in enumerate(folders):
             if shown[: depth + 1] != folders[: depth + 1]:
@@ -41,6 +41,12 @@ def tree() -> Iterator[str]:
         shown = folders
         if path.name != "__init__.py":
             yield row(len(folders), path.name, sentence(path))
+
+
+def place(path: Path) -> tuple[int, tuple[str, ...], str]:
+    """Packages in the order above; in each folder files come before folders."""
+    folders = path.relative_to(ROOT).parent.parts
+    return PACKAGES.index(folders[0]), folders, path.name
 
 
 def files() -> list[Path]:
@@ -61,16 +67,17 @@ def row(depth: int, name: str, about: str) -> str:
 
 
 def sentence(path: Path) -> str:
-    """The first sentence of a docstring, a script's comment or a page's heading."""
+    """The first sentence of a docstring, of a script's comment or below a heading."""
     text = path.read_text("utf-8")
     if path.suffix == ".py":
         text = ast.get_docstring(ast.parse(re.sub(r"^# %%.*\n", "", text))) or ""
     elif path.suffix == ".ipynb":
-        text = "".join(json.loads(text)["cells"][0]["source"])
+        text = "".join(json.loads(text)["cells"][0]["source"]).removeprefix("# ")
     elif path.suffix == ".sh":
-        text = text.removeprefix("#!/usr/bin/env bash\n")
-    words = " ".join(re.sub(r"(?m)^[#\s]+", "", text.split("\n\n")[0]).split())
-    return re.split(r"\.(?:\s|$)", words)[0].rstrip(":")
+        text = re.sub(r"(?m)^# ?", "", text.removeprefix("#!/usr/bin/env bash\n"))
+    paragraphs = [p for p in text.split("\n\n") if not p.startswith("#")]
+    words = " ".join(paragraphs[0].split())
+    return re.split(r"\.(?: (?=[A-Z])|$)", words)[0].rstrip(":")
 
 
 if __name__ == "__main__":
