@@ -36,8 +36,10 @@ BLOCK_BATCHES = 4
 PLANNING_BLOCKS = 8
 """Blocks prepared at the start to choose the static shape."""
 
-SIGMAS = 3.0
-"""Head-room of the static shape above the mean need, in standard deviations."""
+SIGMAS = 4.0
+"""Head-room of the static shape above the mean need, in standard deviations.
+
+One row more is added: few blocks are looked at."""
 
 VERSION = 1
 """Of order, packing and draws; a change makes old positions unusable, and says so."""
@@ -157,8 +159,8 @@ class Pipeline:
         sizes = {
             part: np.array([need[part] for need in needs], float) for part in needs[0]
         }
-        return {
-            part: packing.round_up(values.mean() + SIGMAS * values.std(), per_group)
+        return {"multiple": per_group} | {
+            part: packing.round_up(values.mean() + SIGMAS * values.std() + 1, per_group)
             for part, values in sizes.items()
         }
 
@@ -196,12 +198,13 @@ class Pipeline:
         return batch, used
 
     def _log_overflow(self, number, capacity, used) -> None:
-        for part, size in capacity.items():
-            if used[part] > size:
+        for part, needed in used.items():
+            size = capacity.get(part, needed)
+            if needed > size:
                 logging.warning(
                     "task %s, batch %d: %s needs %d, planned %d; compiling a larger "
                     "shape for it",
-                    *(self.name, number, part, used[part], size),
+                    *(self.name, number, part, needed, size),
                 )
 
     def _batch_of_block(self, number: int) -> list[Any]:

@@ -75,7 +75,7 @@ class MtvrLoo:
     """What is trained."""
     fold: int = 0
     """Which fifth of the videos is tested; the next one validates."""
-    steps: int = 1200
+    steps: int = 1600
     """Updates."""
     seed: int = 0
     """Of the training."""

@@ -34,7 +34,7 @@ def collate_videos(
         stack_features(examples, videos, local=local),
         frame_mask(videos, examples.max_frames),
         plans,
-        num_rows=packing.fit(rows_needed(plans), capacity.get("rows")),
+        num_rows=packing.fit(rows_needed(plans), capacity, "rows"),
         row_length=row_length,
         pad=examples.tokenizer.pad,
         has_one_owner=examples.has_one_owner,
@@ -60,7 +60,7 @@ def collate_texts(
     batch = packing.text_rows(
         groups,
         plans,
-        num_rows=packing.fit(rows_needed(plans), capacity.get("query_rows")),
+        num_rows=packing.fit(rows_needed(plans), capacity, "query_rows"),
         row_length=row_length,
         pad=examples.tokenizer.pad,
     )

@@ -122,7 +122,7 @@ class Mlm(Task):
             for group, plan in zip(groups, plans)
         ]
         needed = max(len(slots) for slots, _ in masked)
-        size = packing.fit(needed, capacity.get("masked"))
+        size = packing.fit(needed, capacity, "masked")
         pad = lambda values, empty: np.pad(
             values, (0, size - len(values)), constant_values=empty
         ).astype(np.int32)

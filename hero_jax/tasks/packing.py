@@ -7,7 +7,7 @@ fills the arrays of `model/layout.py`.
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -123,17 +123,20 @@ def plan_groups(groups: Sequence[Sequence[int]], row_length: int) -> list[Plan]:
     return [Plan(*best_fit(sizes, row_length)) for sizes in groups]
 
 
-def fit(needed: int, capacity: int | None) -> int:
-    """The static size that holds `needed`: `capacity`, or a multiple of it.
+def fit(needed: int, capacity: Mapping[str, int], part: str) -> int:
+    """The static size for `needed`: the planned one, or an eighth more at a time.
 
     An overflow costs a second compilation and is logged by the pipeline; nothing is
-    ever dropped to avoid it. Without a capacity the size is as small as fits.
+    ever dropped to avoid it. Without a plan the size is as small as fits. Every size
+    is a multiple of `capacity["multiple"]`, which the data axis asks for.
     """
-    capacity = capacity or max(needed, 1)
-    return capacity * max(1, -(-needed // capacity))
+    multiple = capacity.get("multiple", 1)
+    size = capacity.get(part) or round_up(needed, multiple)
+    step = round_up(size / 8, multiple)
+    return size + step * max(0, -(-(needed - size) // step))
 
 
-def round_up(value: float, multiple: int) -> int:
+def round_up(value: int | float, multiple: int) -> int:
     """The smallest positive multiple of `multiple` that is at least `value`."""
     return max(1, math.ceil(value / multiple)) * multiple
 

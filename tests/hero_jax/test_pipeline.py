@@ -89,7 +89,7 @@ def test_the_static_shape_holds_and_overflow_is_never_dropped(caplog):
     assert len(shapes) == 1
     stream.capacity = {"rows": 3, "query_rows": 1}
     batch = stream.batch(0)
-    assert batch.videos.tokens.shape[0] % 3 == 0
+    assert batch.videos.tokens.shape[0] > 3
     assert "compiling a larger shape" in caplog.text
     slots = lambda b: int((b.videos.segment > 0).sum())
     assert slots(batch) == slots(pipeline().batch(0))

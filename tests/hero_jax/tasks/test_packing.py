@@ -121,7 +121,13 @@ def test_an_empty_text_is_a_padding_query():
     assert batch.tokens.tolist() == [[4, 5, 1]]
 
 
-def test_a_size_that_does_not_fit_grows_by_whole_capacities():
-    assert packing.fit(7, 10) == 10
-    assert packing.fit(11, 10) == 20
-    assert packing.fit(7, None) == 7
+def test_a_size_that_does_not_fit_grows_by_eighths():
+    assert packing.fit(7, {"rows": 16}, "rows") == 16
+    assert packing.fit(17, {"rows": 16}, "rows") == 18
+    assert packing.fit(7, {}, "rows") == 7
+
+
+def test_every_size_is_a_multiple_of_what_the_data_axis_asks_for():
+    plan = {"rows": 16, "multiple": 8}
+    assert packing.fit(17, plan, "rows") == 24
+    assert packing.fit(7, {"multiple": 4}, "rows") == 8
