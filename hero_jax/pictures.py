@@ -126,7 +126,12 @@ def down(fraction: float) -> float:
 
 
 def path(points: Points, x_axis: Axis, y_axis: Axis) -> str:
-    return " ".join(f"{across(x_axis(x)):.1f},{down(y_axis(y)):.1f}" for x, y in points)
+    """The corners of a line; a single point is drawn as a short one."""
+    corners = [(across(x_axis(x)), down(y_axis(y))) for x, y in points]
+    if len(corners) == 1:
+        (x, y), *_ = corners
+        corners = [(x - 2, y), (x + 2, y)]
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
 
 
 def x_ticks(axis: Axis) -> list[tuple[float, str]]:

@@ -101,17 +101,19 @@ def plain(value: Any) -> Any:
 
 
 def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Term -> (step, value), from the `metrics.jsonl` of a run."""
+    """Loss and terms of each task -> (step, value), from a `metrics.jsonl`."""
     curves: dict[str, dict[int, float]] = {}
     for entry in read_lines(path):
         for term, value in entry.items():
             if is_curve(term, value):
                 curves.setdefault(term, {})[entry["step"]] = float(value)
-    return {term: sorted(points.items()) for term, points in curves.items()}
+    is_part = lambda term: not term.endswith("loss")
+    return {term: sorted(curves[term].items()) for term in sorted(curves, key=is_part)}
 
 
 def is_curve(term: str, value: Any) -> bool:
-    return term != "step" and isinstance(value, int | float) and math.isfinite(value)
+    """What tasks report is named `task/term`; speed and schedules are not."""
+    return "/" in term and isinstance(value, int | float) and math.isfinite(value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -261,7 +261,7 @@ def hit_row(rank: int, hit: Hit, example: Example) -> str:
     return (
         f'<li class="{"hit true" if is_true else "hit"}"><div class="name">{rank}. '
         f"<b>{escape(hit.video_id)}</b>{' ✓' if is_true else ''}"
-        f"<span>{hit.score:.3f}</span></div>"
+        f"<span>{hit.score:.4g}</span></div>"
         + (f'<div class="strip">{images}</div>' if images else "")
         + timeline(hit, example.moment if is_true else None)
         + "</li>"
