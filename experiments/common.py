@@ -4,7 +4,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ import jax
 from data_pipelines import tokenizers
 from data_pipelines.schema import Corpus
 from hero_jax import processes
+from hero_jax.errors import UserError
 from hero_jax.model.hero import HeroConfig
 from hero_jax.model.transformer import TransformerConfig
 from hero_jax.tasks.source import Source
 
+NUM_HEADS = 4
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
@@ -27,7 +29,7 @@ def small_model(
     """A HERO that learns from nothing in minutes on a CPU."""
     tower = TransformerConfig(
         width=width,
-        num_heads=4,
+        num_heads=NUM_HEADS,
         num_layers=layers,
         mlp_width=2 * width,
         dropout=dropout,
@@ -44,7 +46,7 @@ def small_model(
         max_query_positions=source.row_length,
         cross_modal=tower,
         temporal=tower,
-        query_heads=4,
+        query_heads=NUM_HEADS,
         dropout=dropout,
         initializer="transparent",
     )
@@ -69,6 +71,31 @@ def texts_of(corpus: Corpus) -> Iterable[str]:
 
 def _found(texts: Any, language: str) -> list[str]:
     return [texts[language]] if language in texts else []
+
+
+def check_options(config: Any, counts: Sequence[str]) -> None:
+    """What the command lines of the experiments share, refused by name.
+
+    `counts` are the options that must be 1 or more.
+    """
+    least = dict.fromkeys(counts, 1) | {"seed": 0}
+    for name, smallest in least.items():
+        if (found := getattr(config, name)) < smallest:
+            raise UserError(f"--{name}: found {found}, expected {smallest} or more")
+    if config.width < 1 or config.width % NUM_HEADS:
+        raise UserError(
+            f"--width: found {config.width}, expected a multiple of {NUM_HEADS}"
+        )
+    if min(config.mesh.data, config.mesh.model) < 1:
+        raise UserError(
+            f"--mesh: found {config.mesh.data} x {config.mesh.model}, expected 1 or "
+            "more of each"
+        )
+    if config.fresh and config.run_dir.is_dir() and any(config.run_dir.iterdir()):
+        raise UserError(
+            f"{config.run_dir}: --fresh wants an empty directory; delete it, name "
+            "another one, or leave --fresh out to go on"
+        )
 
 
 def compile_quickly(run_dir: Path) -> None:

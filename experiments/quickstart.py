@@ -25,6 +25,7 @@ from data_pipelines.corpus import open_corpus
 from data_pipelines.features.reader import read_frames
 from data_pipelines.microtv.generate import generate
 from experiments.common import (
+    check_options,
     compile_quickly,
     describe,
     is_first,
@@ -95,6 +96,7 @@ def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     config = tyro.cli(Quickstart, description=__doc__)
+    check(config)
     compile_quickly(config.run_dir)
     processes.start(processes.from_environment())
     run(config)
@@ -234,32 +236,35 @@ def examples_of(config: Quickstart, raw: Path) -> Iterator[report.Example]:
 
 
 def hit_of(answer: Any, durations: Mapping[str, float], raw: Path) -> report.Hit:
-    """An answer with three pictures of the moment found."""
-    frames, duration = read_frames(raw / "videos" / f"{answer.video}.mp4", 1.5)
-    times = np.linspace(answer.start, min(answer.end, duration), 3)
-    numbers = np.minimum((times / 1.5).astype(int), len(frames) - 1)
+    """An answer, with three pictures of the moment where there is a video file."""
     return report.Hit(
         video_id=answer.video,
         score=answer.score,
         start=answer.start,
         end=answer.end,
         duration=durations[answer.video],
-        thumbnails=tuple(
-            pictures.png(frames[n]) for n in dict.fromkeys(numbers.tolist())
-        ),
+        thumbnails=thumbnails(raw / "videos" / f"{answer.video}.mp4", answer),
     )
+
+
+def thumbnails(path: Path, answer: Any) -> tuple[bytes, ...]:
+    if not path.is_file():
+        return ()
+    frames, duration = read_frames(path, 1.5)
+    times = np.linspace(answer.start, min(answer.end, duration), 3)
+    numbers = np.minimum((times / 1.5).astype(int), len(frames) - 1)
+    return tuple(pictures.png(frames[n]) for n in sorted(set(numbers)))
 
 
 def num_videos(raw: Path) -> int:
     """Videos in all splits of the corpus that was used."""
-    return int(json.loads((raw / "manifest.json").read_text("utf-8"))["num_videos"])
+    splits = json.loads((raw / "manifest.json").read_text("utf-8"))["splits"]
+    return sum(map(len, splits.values()))
 
 
 def check(config: Quickstart) -> None:
-    for name in ("steps", "videos", "batch_size"):
-        if getattr(config, name) < 1:
-            found = getattr(config, name)
-            raise errors.UserError(f"--{name}: found {found}, expected 1 or more")
+    """Refuses what cannot work before anything is made."""
+    check_options(config, ("steps", "videos", "batch_size"))
     if not config.objectives:
         raise errors.UserError(
             f"--objectives: found none, expected some of {', '.join(OBJECTIVES)}"

@@ -56,6 +56,10 @@ def make_mesh(config: MeshConfig) -> Mesh:
 
 def check_batch_size(name: str, batch_size: int, config: MeshConfig) -> None:
     """One clear line up front, in place of a tiling error from the compiler."""
+    if min(config.data, config.model) < 1:
+        raise UserError(
+            f"mesh: found {config.data} x {config.model}; expected 1 or more of each"
+        )
     if batch_size < 1 or batch_size % config.data:
         near = max(1, round(batch_size / config.data)) * config.data
         raise UserError(

@@ -18,6 +18,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from data_pipelines.builders.base import CorpusBuilder
 from data_pipelines.builders.frames import Frames, Timeline, raw_split
@@ -52,6 +53,7 @@ class MtvrLoo(CorpusBuilder):
         if not queries:
             file = annotation_file(request, SPLIT)
             raise wrong(file, "", "holds no queries", "is --data_dir the release?")
+        _check_languages(queries, annotation_file(request, SPLIT))
         unlinked = [
             query
             for split in TEXT_ONLY
@@ -65,6 +67,14 @@ class MtvrLoo(CorpusBuilder):
         texts = tuple(parallel_texts(unlinked))
         splits["train"] = dataclasses.replace(splits["train"], parallel=texts)
         return frames.corpus(f"mtvr_loo_fold{request.fold}", LANGUAGES, splits)
+
+
+def _check_languages(queries: Sequence[Query], file: Path) -> None:
+    """Every query stands in for a subtitle in every language, so it needs them all."""
+    for query in queries:
+        if missing := [name for name in LANGUAGES if name not in query.texts]:
+            problem = f"desc_id {query.query_id} has no {' and no '.join(missing)}"
+            raise wrong(file, "descs", problem, "every query needs both languages")
 
 
 def _told_videos(

@@ -136,6 +136,9 @@ def _cues(text: str, path: Path) -> Iterator[_Line]:
             line = block[min(at, len(block) - 1)]
             problem = f"expected 00:00:01,000 --> 00:00:02,000, found {found(line)}"
             raise wrong(place, "times", problem)
+        if any(TIMES.fullmatch(line) for line in block[at + 1 :]):
+            problem = "found the times of another subtitle within this one, expected "
+            raise wrong(place, "text", problem + "a blank line between two subtitles")
         start, end = _seconds(match.groups()[:4]), _seconds(match.groups()[4:])
         spoken = TAG.sub("", " ".join(block[at + 1 :]))
         subtitle = Subtitle(sanitised(spoken, place, "text"), start, end)

@@ -30,6 +30,7 @@ from data_pipelines.build import build_dataset
 from data_pipelines.corpus import open_corpus
 from data_pipelines.schema import Corpus, Query
 from experiments.common import (
+    check_options,
     compile_quickly,
     describe,
     is_first,
@@ -95,6 +96,7 @@ def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     config = tyro.cli(MtvrLoo, description=__doc__)
+    check_options(config, ("steps", "batch_size", "parallel_batch_size"))
     compile_quickly(config.run_dir)
     processes.start(processes.from_environment())
     run(config)
@@ -123,7 +125,7 @@ def run(config: MtvrLoo) -> dict[str, Any]:
 def prepare(config: MtvrLoo) -> Source:
     """The dataset of the fold and a vocabulary learnt from its training split."""
     out, name = config.run_dir / "dataset", f"mtvr_loo_fold{config.fold}"
-    tokenizer = config.run_dir / "tokenizer.json"
+    tokenizer = config.run_dir / f"tokenizer-{name}.json"
     if is_first():
         built = build_dataset(
             "mtvr_loo", data_dir=config.data_dir, out=out, fold=config.fold

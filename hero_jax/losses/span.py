@@ -16,10 +16,11 @@ def boundary_losses(
 ) -> tuple[Float[Array, "Q"], Bool[Array, "Q"]]:
     """Cross entropy of each query's boundary frame, and which queries have one.
 
-    A query without a known boundary has frame -1 and loss 0. The official evaluation
+    A query without a known boundary has frame -1 (or one beyond the logits) and loss 0.
+    The official evaluation
     sums these instead of averaging them.
     """
-    is_known = query_mask & (frames >= 0)
+    is_known = query_mask & (frames >= 0) & (frames < logits.shape[1])
     return cross_entropies(logits, frames, is_known), is_known
 
 

@@ -43,7 +43,8 @@ def is_correct(
     predicted: Float[np.ndarray, "N 2"], moments: Moments, threshold: float
 ) -> np.ndarray:
     """Which predicted (start, end) agree with enough true moments, in float32."""
-    predicted, true = np.asarray(predicted, np.float32), np.asarray(moments, np.float32)
+    predicted = np.asarray(predicted, np.float32)
+    true = np.asarray(moments, np.float32).reshape(-1, 2)
     agrees = temporal_iou(predicted[:, None], true[None]) >= np.float32(threshold)
     return np.sum(agrees, axis=1) >= (2 if len(moments) >= MANY_ANNOTATORS else 1)
 

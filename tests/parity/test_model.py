@@ -16,6 +16,8 @@ def test_the_set_holds_cases_and_each_is_known(golden):
     assert any(map(is_covered, names)), f"no cases in {golden.root / 'model'}"
     unknown = [n for n in names if not (is_covered(n) or is_not_yet_covered(n))]
     assert not unknown, f"no handler for {unknown}"
+    arrays = {path.stem for path in (golden.root / "model").glob("*.npz")}
+    assert arrays == set(names), f"without its partner: {arrays ^ set(names)}"
 
 
 def test_outputs_and_gradients_are_the_official_ones(golden, case_name):

@@ -103,7 +103,7 @@ def test_pairs_exclude_own_video_equal_texts_and_padding():
     [(VSM(), SpanLoss()), (VSM(), None), (InfoNCE(), None), (InfoNCE(), SpanLoss())],
 )
 def test_every_objective_trains_on_the_same_batch(objective, span):
-    a_task = task(objective=objective, span=span)
+    a_task = task(objective=objective, span=span, span_rate=1.0)
     batch = batch_of(a_task)
     tower = TransformerConfig(width=8, num_heads=2, num_layers=1, mlp_width=12)
     config = HeroConfig(
