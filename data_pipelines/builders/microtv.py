@@ -67,6 +67,7 @@ class _Reader:
         annotations = read_annotations(
             self.request.data_dir / "annotations" / f"tvr_{split}.jsonl",
             videos=dict.fromkeys(video_ids),
+            languages=self.languages,
             seen=self.seen,
             tally=self.request.tally,
             allow_missing=self.request.allow_missing,

@@ -84,6 +84,7 @@ def read_queries(
     return read_annotations(
         file,
         videos=durations,
+        languages=LANGUAGES,
         seen=seen,
         tally=request.tally,
         is_linked=split not in TEXT_ONLY,

@@ -8,7 +8,7 @@ test files hold `desc_id` and texts alone.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def read_annotations(
     *,
     videos: Mapping[str, float | None],
     tally: Tally,
+    languages: Sequence[str] = (),
     seen: dict[str, str] | None = None,
     is_linked: bool = True,
     allow_missing: bool = False,
@@ -53,7 +54,8 @@ def read_annotations(
     """All queries of a file, in its order.
 
     `videos` are the known ones with their durations, None where only the annotations
-    tell; `seen` maps the ids used so far to where (pass one dict for several files).
+    tell. A text in none of `languages` is refused, a missing one counted; no languages
+    admit any. `seen` maps the ids used so far to where: one dict for several files.
     With `is_linked` false a line may lack all of the ground truth. `allow_missing`
     drops queries of unknown videos, counted in `tally`.
     """
@@ -61,6 +63,7 @@ def read_annotations(
     queries = []
     for row in read_json_lines(path):
         query = reader.query(row)
+        _check_languages(row, query, languages, tally)
         if query.video_id is None or query.video_id in videos:
             queries.append(query)
         elif allow_missing:
@@ -71,6 +74,21 @@ def read_annotations(
             raise row.wrong("vid_name", problem, remedy)
     stated = {k: v for k, v in reader.durations.items() if v is not None}
     return Annotations(tuple(queries), stated)
+
+
+def _check_languages(
+    row: Row, query: Query, languages: Sequence[str], tally: Tally
+) -> None:
+    """A misspelt code would drop the query from its language without a word."""
+    if not languages:
+        return
+    known = {*languages, *ALIASES.values()}
+    if unknown := sorted(set(query.texts) - known):
+        problem = f"found language {unknown[0]!r}, expected some of {languages!r}"
+        raise row.wrong("descs", problem, "correct the code, or declare the language")
+    for language in languages:
+        if language not in query.texts:
+            tally.add(f"queries without {language}", row.place)
 
 
 @dataclasses.dataclass(frozen=True)
