@@ -64,7 +64,10 @@ class MomentSearcher:
                 for i, score in ranked
             ]
         probabilities = self.encoder.boundary_probabilities
-        _, rows = answers.corpus_moments(vector, index, probabilities, self.rules)
+        rules = dataclasses.replace(
+            self.rules, max_videos=max(k, self.rules.max_videos)
+        )
+        _, rows = answers.corpus_moments(vector, index, probabilities, rules)
         return [
             Answer(
                 videos[int(i)].video_id, start, min(end, videos[int(i)].duration), score
