@@ -21,7 +21,7 @@ from data_pipelines.readers.errors import BusyError, InputError, wrong
 
 if TYPE_CHECKING:
     from data_pipelines.builders.base import CorpusBuilder
-    from data_pipelines.builders.manifest import Manifest
+    from data_pipelines.builders.manifest import Manifest, Split
     from data_pipelines.builders.raw import RawCorpus, Request
 
 DATASETS = ("microtv", "mtvr", "mtvr_loo")
@@ -43,12 +43,21 @@ class Built:
         verb = "built" if self.is_new else "up to date, checked"
         splits = [
             f"  {name}: {split.num_videos} videos, {split.num_queries} queries"
-            + (f", {split.num_parallel} parallel texts" if split.num_parallel else "")
+            + "".join(f", {count} {what}" for what, count in _others(split) if count)
             for name, split in self.manifest.splits.items()
         ]
         last = f"  features {self.manifest.feature_width} wide{zeros}"
         head = f"{self.dataset}: {verb} in {self.seconds:.1f} s"
         return "\n".join([head, *splits, last])
+
+
+def _others(split: "Split") -> list[tuple[str, int]]:
+    return [
+        ("parallel texts", split.num_parallel),
+        ("questions", split.num_questions),
+        ("statements", split.num_statements),
+        ("captioned moments", split.num_captions),
+    ]
 
 
 def build_dataset(

@@ -40,6 +40,9 @@ def open_corpus(directory: str | Path, dataset: str, split: str) -> Corpus:
         feature_width=manifest.feature_width,
         fingerprint=_fingerprint(manifest, split),
         parallel=_records(root, "parallel", split, counts.num_parallel),
+        questions=_records(root, "questions", split, counts.num_questions),
+        statements=_records(root, "statements", split, counts.num_statements),
+        captions=_records(root, "captions", split, counts.num_captions),
     )
 
 
@@ -67,12 +70,16 @@ def _read_at_once(manifest: Manifest, split: str) -> list[str]:
 
 
 def _fingerprint(manifest: Manifest, split: str) -> dict[str, str | int]:
-    counts = manifest.splits[split]
+    counts = dataclasses.asdict(manifest.splits[split])
+    # Left out where there are none, so that older runs know their dataset again.
+    for kind in ("questions", "statements", "captions"):
+        if not counts[f"num_{kind}"]:
+            del counts[f"num_{kind}"]
     return {
         "dataset": manifest.name,
         "split": split,
         "schema_version": SCHEMA_VERSION,
-        **dataclasses.asdict(counts),
+        **counts,
     }
 
 

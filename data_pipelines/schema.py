@@ -49,9 +49,62 @@ class Query:
     kind: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """Answers to choose from, for a question about a video.
+
+    `texts` is empty where there is no question, only events one of which follows
+    (VLEP). `label` counts the answers from 0 and is None where it is not published.
+    `moment` (seconds) is what the question is about; None where nobody said.
+    """
+
+    question_id: str
+    video_id: str
+    texts: Mapping[str, str]
+    answers: tuple[Mapping[str, str], ...]
+    label: int | None = None
+    moment: tuple[float, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Statement:
+    """A sentence that a video bears out or not; None where that is not published.
+
+    `opposite` is the id of the statement that says the contrary, "" without one.
+    """
+
+    statement_id: str
+    video_id: str
+    texts: Mapping[str, str]
+    is_true: bool | None = None
+    opposite: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Caption:
+    """What one person wrote about a moment; `kind` as for a query."""
+
+    caption_id: str
+    texts: Mapping[str, str]
+    kind: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionedMoment:
+    """A moment (seconds), or a whole video (None), and the captions written about it.
+
+    `captions` is empty where they are not published.
+    """
+
+    moment_id: str
+    video_id: str
+    moment: tuple[float, float] | None = None
+    captions: tuple[Caption, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
-    """One opened split: videos, their features and the queries about them."""
+    """One opened split: videos, their features and what is asked about them."""
 
     name: str
     split: str
@@ -65,3 +118,6 @@ class Corpus:
     """What identifies these bytes: name, split, version, counts, digest."""
     parallel: Sequence[Mapping[str, str]] = ()
     """Texts that translate one another and belong to no video (language -> text)."""
+    questions: Sequence[Question] = ()
+    statements: Sequence[Statement] = ()
+    captions: Sequence[CaptionedMoment] = ()

@@ -1,10 +1,11 @@
-"""The TFDS builder that all datasets share: four configs of records, joined by index.
+"""The TFDS builder that all datasets share: configs of records, joined by index.
 
     OUT/<dataset>/corpus.json
     OUT/<dataset>/videos/1.0.0/     one record a video, without its frames
     OUT/<dataset>/features/1.0.0/   record i: the frames of video i, uncompressed
     OUT/<dataset>/queries/1.0.0/    what is searched for
     OUT/<dataset>/parallel/1.0.0/   translations that belong to no video
+    OUT/<dataset>/questions/1.0.0/  and statements, captions: where a release has any
 
 Text and frames are apart because one is read whole and the other at random.
 """
@@ -25,6 +26,7 @@ from data_pipelines.builders.manifest import (
     KINDS,
     VERSION,
     Manifest,
+    kinds_of,
     make_manifest,
     stored_split,
     write_manifest,
@@ -147,9 +149,8 @@ def write_corpus(
     builder: type[CorpusBuilder], raw: RawCorpus, *, stage: Path, workers: int
 ) -> Manifest:
     """Writes the dataset to `stage/<name>`; what an earlier run finished is kept."""
-    kinds = KINDS if raw.feature_dtype else KINDS[:-1]
     shards: list[Shard] = []
-    for kind in kinds:
+    for kind in kinds_of(raw):
         one = builder(raw, config=kind, stage=stage, workers=workers)
         # TFDS reports on stdout, in words about downloads.
         with contextlib.redirect_stdout(io.StringIO()):

@@ -13,7 +13,14 @@ from data_pipelines.builders.raw import (
 )
 from data_pipelines.readers import features
 from data_pipelines.readers.errors import Tally, wrong
-from data_pipelines.schema import Query, Subtitle, Video
+from data_pipelines.schema import (
+    CaptionedMoment,
+    Query,
+    Question,
+    Statement,
+    Subtitle,
+    Video,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +108,12 @@ def raw_split(
     measured: Iterable[tuple[Timeline, Mapping[str, tuple[Subtitle, ...]]]],
     queries: Iterable[Query],
     parallel: Iterable[Mapping[str, str]] = (),
+    *,
+    questions: Iterable[Question] = (),
+    statements: Iterable[Statement] = (),
+    captions: Iterable[CaptionedMoment] = (),
 ) -> RawSplit:
-    """Videos with their subtitles, and the queries about them or about none."""
+    """Videos with their subtitles, and what is asked about them or about none."""
     measured = list(measured)
     known = {timeline.video_id for timeline, _ in measured} | {None}
     return RawSplit(
@@ -110,4 +121,7 @@ def raw_split(
         queries=tuple(query for query in queries if query.video_id in known),
         parallel=tuple(parallel),
         feature_files=tuple(line.file for line, _ in measured if line.file),
+        questions=tuple(one for one in questions if one.video_id in known),
+        statements=tuple(one for one in statements if one.video_id in known),
+        captions=tuple(one for one in captions if one.video_id in known),
     )

@@ -14,7 +14,9 @@ from data_pipelines.readers.fields import read_json
 from data_pipelines.schema import SCHEMA_VERSION
 
 NAME = "corpus.json"
-KINDS = ("videos", "queries", "parallel", "features")
+ALWAYS = ("videos", "queries", "parallel")
+KINDS = (*ALWAYS, "questions", "statements", "captions", "features")
+"""What records may be of; those that are not always there only where there are any."""
 VERSION = f"{SCHEMA_VERSION}.0.0"
 """The TFDS version of everything that this program writes."""
 REMEDY = "build the dataset again"
@@ -34,6 +36,10 @@ class Split:
     num_queries: int
     num_parallel: int
     digest: str
+    num_questions: int = 0
+    num_statements: int = 0
+    num_captions: int = 0
+    """Captioned moments."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,18 @@ class Manifest:
 def stored_split(split: str) -> str:
     """The name of a split in TFDS, where `all` means the union of the others."""
     return "whole" if split == "all" else split
+
+
+def kinds_of(raw: RawCorpus) -> tuple[str, ...]:
+    """The kinds of records that the dataset is written with."""
+    there = {
+        kind
+        for split in raw.splits.values()
+        for kind in ("questions", "statements", "captions")
+        if getattr(split, kind)
+    }
+    there |= {"features"} if raw.feature_dtype else set()
+    return tuple(kind for kind in KINDS if kind in ALWAYS or kind in there)
 
 
 def is_of_split(file: str, split: str) -> bool:
@@ -80,10 +98,13 @@ def make_manifest(root: Path, raw: RawCorpus, shards: Iterable[Shard]) -> Manife
         source=raw.digest(),
         splits={
             name: Split(
-                len(split.videos),
-                len(split.queries),
-                len(split.parallel),
-                _digest(files, name),
+                num_videos=len(split.videos),
+                num_queries=len(split.queries),
+                num_parallel=len(split.parallel),
+                digest=_digest(files, name),
+                num_questions=len(split.questions),
+                num_statements=len(split.statements),
+                num_captions=len(split.captions),
             )
             for name, split in raw.splits.items()
         },

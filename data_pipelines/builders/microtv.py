@@ -4,13 +4,16 @@ manifest.json                      languages and the videos of each split
 videos/<video_id>.mp4
 subtitles/<video_id>.<language>.srt
 annotations/tvr_<split>.jsonl
+annotations/{tvqa,violin,tvc}_<split>.jsonl   where there are any
 """
 
+import collections
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from data_pipelines.builders.base import CorpusBuilder
 from data_pipelines.builders.frames import Frames, Timeline, raw_split
@@ -20,6 +23,7 @@ from data_pipelines.features.extract import extract_features
 from data_pipelines.features.extractor import PixelExtractor
 from data_pipelines.features.reader import VideoFileError
 from data_pipelines.readers.annotations import read_annotations
+from data_pipelines.readers.captions import read_captions
 from data_pipelines.readers.errors import InputError, found, wrong
 from data_pipelines.readers.fields import (
     Row,
@@ -28,8 +32,13 @@ from data_pipelines.readers.fields import (
     checked_split,
     read_json,
 )
+from data_pipelines.readers.questions import read_questions
+from data_pipelines.readers.reading import Reading
+from data_pipelines.readers.statements import read_statements
 from data_pipelines.readers.subtitles import read_subtitle_file
 from data_pipelines.schema import Subtitle
+
+T = TypeVar("T")
 
 FORMAT = 1
 """The layout above."""
@@ -61,14 +70,17 @@ class _Reader:
     request: Request
     languages: Sequence[str]
     frames: Frames
-    seen: dict[str, str] = dataclasses.field(default_factory=dict)
+    seen: Mapping[str, dict[str, str]] = dataclasses.field(
+        default_factory=lambda: collections.defaultdict(dict)
+    )
+    """Dataset -> id -> where it was used."""
 
     def split(self, split: str, video_ids: Sequence[str]) -> RawSplit:
         annotations = read_annotations(
             self.request.data_dir / "annotations" / f"tvr_{split}.jsonl",
             videos=dict.fromkeys(video_ids),
             languages=self.languages,
-            seen=self.seen,
+            seen=self.seen["tvr"],
             tally=self.request.tally,
             allow_missing=self.request.allow_missing,
         )
@@ -77,7 +89,36 @@ class _Reader:
             for video_id in video_ids
         ]
         measured = [(line, self._subtitles(line)) for line in timelines if line]
-        return raw_split(measured, annotations.queries)
+        known = dict.fromkeys(video_ids) | {
+            line.video_id: line.duration for line, _ in measured
+        }
+        return raw_split(
+            measured,
+            annotations.queries,
+            questions=self._others("tvqa", split, known, read_questions),
+            statements=self._others("violin", split, known, read_statements),
+            captions=self._others("tvc", split, known, read_captions),
+        )
+
+    def _others(
+        self,
+        dataset: str,
+        split: str,
+        durations: Mapping[str, float | None],
+        read: Callable[[Path, Reading], tuple[T, ...]],
+    ) -> tuple[T, ...]:
+        """The records of a file that the corpus need not have."""
+        file = self.request.data_dir / "annotations" / f"{dataset}_{split}.jsonl"
+        if not file.exists():
+            return ()
+        reading = Reading(
+            durations=durations,
+            tally=self.request.tally,
+            languages=self.languages,
+            allow_missing=self.request.allow_missing,
+            seen=self.seen[dataset],
+        )
+        return read(file, reading)
 
     def _subtitles(self, video: Timeline) -> Mapping[str, tuple[Subtitle, ...]]:
         """What is said in the video, by language; a silent video has empty files."""

@@ -2,11 +2,19 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from data_pipelines.readers.errors import Tally
-from data_pipelines.schema import SCHEMA_VERSION, Query, Video
+from data_pipelines.schema import (
+    SCHEMA_VERSION,
+    CaptionedMoment,
+    Query,
+    Question,
+    Statement,
+    Video,
+)
 
 NO_FEATURES_WIDTH = 8
 """Width of the zero frames of a corpus without features; nothing is stored for them."""
@@ -41,6 +49,14 @@ class RawSplit:
     queries: tuple[Query, ...] = ()
     parallel: tuple[Mapping[str, str], ...] = ()
     feature_files: tuple[Path, ...] = ()
+    questions: tuple[Question, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    captions: tuple[CaptionedMoment, ...] = ()
+
+    def texts(self) -> Iterator[Any]:
+        """Every record but the frames."""
+        yield from (*self.videos, *self.queries, *self.parallel)
+        yield from (*self.questions, *self.statements, *self.captions)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +77,7 @@ class RawCorpus:
         found = hashlib.sha256(f"{SCHEMA_VERSION} {self.feature_dtype}".encode())
         found.update(repr((self.name, self.languages, self.interval)).encode())
         for name, split in self.splits.items():
-            for record in (name, *split.videos, *split.queries, *split.parallel):
+            for record in (name, *split.texts()):
                 found.update(repr(record).encode())
             for file in split.feature_files:
                 found.update(repr(file_state(file)).encode())

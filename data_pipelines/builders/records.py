@@ -5,7 +5,7 @@ Times are float64 as raw bytes: a list of TFDS floats would be rounded to float3
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,28 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from data_pipelines.readers.errors import wrong
-from data_pipelines.schema import SCHEMA_VERSION, Query, Subtitle, Video
+from data_pipelines.schema import (
+    SCHEMA_VERSION,
+    Caption,
+    CaptionedMoment,
+    Query,
+    Question,
+    Statement,
+    Subtitle,
+    Video,
+)
 
 Example = Mapping[str, Any]
-TEXT_KINDS = ("videos", "queries", "parallel")
+UNKNOWN = -1
+"""Stands for a label that is not published."""
 
 
 @functools.cache
 def features_of(kind: str) -> tfds.features.FeaturesDict:
-    """The TFDS features of `videos`, `queries` or `parallel` records."""
+    """The TFDS features of a kind of text records, such as `videos` or `queries`."""
     text, texts = tfds.features.Text(), tfds.features.Sequence(tfds.features.Text())
     spans = _tensor((None, 2), np.float64)
-    number = tfds.features.Scalar(np.int64)
+    number, numbers = tfds.features.Scalar(np.int64), _tensor((None,), np.int64)
     fields = {
         "videos": {
             "video_id": text,
@@ -32,7 +42,7 @@ def features_of(kind: str) -> tfds.features.FeaturesDict:
             "interval": _tensor((), np.float64),
             "num_frames": number,
             "subtitle_languages": texts,
-            "subtitle_counts": _tensor((None,), np.int64),
+            "subtitle_counts": numbers,
             "subtitle_texts": texts,
             "subtitle_times": spans,
         },
@@ -45,6 +55,35 @@ def features_of(kind: str) -> tfds.features.FeaturesDict:
             "kind": text,
         },
         "parallel": {"languages": texts, "texts": texts},
+        "questions": {
+            "question_id": text,
+            "languages": texts,
+            "texts": texts,
+            "video_id": text,
+            "answer_counts": numbers,
+            "answer_languages": texts,
+            "answer_texts": texts,
+            "label": number,
+            "moments": spans,
+        },
+        "statements": {
+            "statement_id": text,
+            "languages": texts,
+            "texts": texts,
+            "video_id": text,
+            "is_true": number,
+            "opposite": text,
+        },
+        "captions": {
+            "moment_id": text,
+            "video_id": text,
+            "moments": spans,
+            "caption_ids": texts,
+            "kinds": texts,
+            "counts": numbers,
+            "languages": texts,
+            "texts": texts,
+        },
     }[kind]
     return tfds.features.FeaturesDict({"schema_version": number, **fields})
 
@@ -68,7 +107,7 @@ def encode_frames(features: np.ndarray) -> bytes:
 
 
 def encode(kind: str, record: Any) -> bytes:
-    """The bytes of a video, a query or a mapping of parallel texts."""
+    """The bytes of a record of this kind."""
     example = _ENCODERS[kind](record) | {"schema_version": SCHEMA_VERSION}
     return _serialized(features_of(kind), example)
 
@@ -150,6 +189,104 @@ def _to_query(example: Example) -> Query:
     )
 
 
+def _from_question(question: Question) -> dict[str, Any]:
+    return _from_texts(question.texts) | {
+        "question_id": question.question_id,
+        "video_id": question.video_id,
+        "answer_counts": _counts(question.answers),
+        "answer_languages": [code for texts in question.answers for code in texts],
+        "answer_texts": [t for texts in question.answers for t in texts.values()],
+        "label": UNKNOWN if question.label is None else question.label,
+        "moments": _pairs([] if question.moment is None else [question.moment]),
+    }
+
+
+def _to_question(example: Example) -> Question:
+    label = int(example["label"])
+    return Question(
+        question_id=example["question_id"].decode(),
+        video_id=example["video_id"].decode(),
+        texts=_to_texts(example),
+        answers=_to_groups(
+            example["answer_counts"],
+            example["answer_languages"],
+            example["answer_texts"],
+        ),
+        label=None if label == UNKNOWN else label,
+        moment=_to_moment(example),
+    )
+
+
+def _from_statement(statement: Statement) -> dict[str, Any]:
+    truth = UNKNOWN if statement.is_true is None else int(statement.is_true)
+    return _from_texts(statement.texts) | {
+        "statement_id": statement.statement_id,
+        "video_id": statement.video_id,
+        "is_true": truth,
+        "opposite": statement.opposite,
+    }
+
+
+def _to_statement(example: Example) -> Statement:
+    truth = int(example["is_true"])
+    return Statement(
+        statement_id=example["statement_id"].decode(),
+        video_id=example["video_id"].decode(),
+        texts=_to_texts(example),
+        is_true=None if truth == UNKNOWN else bool(truth),
+        opposite=example["opposite"].decode(),
+    )
+
+
+def _from_captions(moment: CaptionedMoment) -> dict[str, Any]:
+    groups = [caption.texts for caption in moment.captions]
+    return {
+        "moment_id": moment.moment_id,
+        "video_id": moment.video_id,
+        "moments": _pairs([] if moment.moment is None else [moment.moment]),
+        "caption_ids": [caption.caption_id for caption in moment.captions],
+        "kinds": [caption.kind for caption in moment.captions],
+        "counts": _counts(groups),
+        "languages": [code for texts in groups for code in texts],
+        "texts": [text for texts in groups for text in texts.values()],
+    }
+
+
+def _to_captions(example: Example) -> CaptionedMoment:
+    groups = _to_groups(example["counts"], example["languages"], example["texts"])
+    return CaptionedMoment(
+        moment_id=example["moment_id"].decode(),
+        video_id=example["video_id"].decode(),
+        moment=_to_moment(example),
+        captions=tuple(
+            Caption(name.decode(), texts, kind.decode())
+            for name, texts, kind in zip(
+                example["caption_ids"], groups, example["kinds"], strict=True
+            )
+        ),
+    )
+
+
+def _to_moment(example: Example) -> tuple[float, float] | None:
+    for start, end in example["moments"]:
+        return float(start), float(end)
+    return None
+
+
+def _counts(groups: Sequence[Mapping[str, str]]) -> np.ndarray:
+    return np.array([len(texts) for texts in groups], np.int64)
+
+
+def _to_groups(
+    counts: Sequence[int], languages: Sequence[bytes], texts: Sequence[bytes]
+) -> tuple[Mapping[str, str], ...]:
+    """Texts by language, `counts[i]` of them in mapping i."""
+    pairs = zip(languages, texts, strict=True)
+    decoded = [(language.decode(), text.decode()) for language, text in pairs]
+    ends = np.cumsum(counts, dtype=int)
+    return tuple(dict(decoded[end - n : end]) for n, end in zip(counts, ends))
+
+
 def _from_texts(texts: Mapping[str, str]) -> dict[str, Any]:
     return {"languages": list(texts), "texts": list(texts.values())}
 
@@ -167,9 +304,15 @@ _ENCODERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "videos": _from_video,
     "queries": _from_query,
     "parallel": _from_texts,
+    "questions": _from_question,
+    "statements": _from_statement,
+    "captions": _from_captions,
 }
 _DECODERS: dict[str, Callable[[Example], Any]] = {
     "videos": _to_video,
     "queries": _to_query,
     "parallel": _to_texts,
+    "questions": _to_question,
+    "statements": _to_statement,
+    "captions": _to_captions,
 }

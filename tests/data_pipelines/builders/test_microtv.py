@@ -145,3 +145,35 @@ def test_a_mistake_leaves_the_old_dataset_as_it_was(release):
     with pytest.raises(InputError, match=r"tvr_test.jsonl:1: ts: ends \(2.25\) before"):
         build(release)
     assert open_corpus(out, "microtv", "test").queries == before.queries
+
+
+def test_questions_statements_and_captions_are_read_where_there_are_any(release):
+    for dataset, row in OTHERS.items():
+        miniature.write_lines(release / f"annotations/{dataset}_val.jsonl", [row])
+    build(release)
+    corpus = open_corpus(release.parent / "out", "microtv", "val")
+    assert corpus.questions[0].answers[1] == {"en": "no", "zh": "不"}
+    assert corpus.statements[0].is_true is False
+    assert corpus.captions[0].captions[0].texts == {"en": "yes", "zh": "是"}
+    assert corpus.fingerprint["num_questions"] == 1
+    none = open_corpus(release.parent / "out", "microtv", "test")
+    assert not (none.questions or none.statements or none.captions)
+    assert "num_questions" not in none.fingerprint
+
+
+YES, NO = {"en": "yes", "zh": "是"}, {"en": "no", "zh": "不"}
+OTHERS = {
+    "tvqa": {"qid": 1, "q": YES, "a0": YES, "a1": NO, "answer_idx": 0,
+             "vid_name": "v3", "ts": "1.0-2.0"},
+    "violin": {"example_id": 1, "statement": YES, "answer": 0, "vid_name": "v3",
+               "paired_id": "v3-0-0"},
+    "tvc": {"clip_id": 1, "vid_name": "v3", "duration": 11.9, "ts": [1, 2],
+            "descs": [{"desc": YES, "desc_id": 1, "type": "v"}]},
+}  # fmt: skip
+
+
+def test_a_mistake_in_a_question_is_named(release):
+    row = OTHERS["tvqa"] | {"answer_idx": 5}
+    miniature.write_lines(release / "annotations/tvqa_val.jsonl", [row])
+    with pytest.raises(InputError, match=r"tvqa_val.jsonl:1: answer_idx: expected a"):
+        build(release)

@@ -1,0 +1,81 @@
+"""What the readers of questions, statements and captions share: one pass over files."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from data_pipelines.readers.annotations import ALIASES, read_moment
+from data_pipelines.readers.errors import Tally, found
+from data_pipelines.readers.fields import Row, checked_language, read_json_lines
+
+ENGLISH = "en"
+"""The language of texts that stand alone instead of in {language: text}."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One pass over the files of one kind; remembers the ids used so far."""
+
+    durations: Mapping[str, float | None]
+    """The known videos and how long they last (seconds), None where nobody said."""
+    tally: Tally
+    languages: Sequence[str] = ()
+    """Texts in another language are refused, missing ones counted; none admit any."""
+    allow_missing: bool = False
+    """Drop and count lines about unknown videos."""
+    seen: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Id -> where it was used; one dict for several files."""
+
+    def rows(self, path: Path) -> Iterator[tuple[Row, str]]:
+        """The lines of a file about known videos, with the video of each."""
+        for row in read_json_lines(path):
+            video_id = row.identifier("vid_name")
+            if video_id in self.durations:
+                yield row, video_id
+            elif self.allow_missing:
+                self.tally.add("lines about unknown videos, dropped", row.place)
+            else:
+                problem = f"{found(video_id)} is not among the {len(self.durations)}"
+                remedy = "add the video, or pass --allow_missing to drop the line"
+                raise row.wrong("vid_name", f"{problem} videos", remedy)
+
+    def new_id(self, row: Row, field: str) -> str:
+        """The line's id, which no line had before."""
+        name = row.number_or_name(field)
+        if name in self.seen:
+            problem = f"{found(name)} was already used at {self.seen[name]}"
+            raise row.wrong(field, problem, "ids must differ")
+        self.seen[name] = row.place
+        return name
+
+    def texts(self, row: Row, field: str) -> dict[str, str]:
+        """Language -> text: of an object as it says, of a text alone English."""
+        if not isinstance(row.value(field), dict):
+            return {ENGLISH: row.visible_text(field)}
+        texts = row.row(field)
+        read = {
+            self._language(row, field, name): texts.visible_text(name)
+            for name in texts.values
+        }
+        if not read:
+            raise row.wrong(field, "holds no text", 'write {"en": "..."}')
+        for language in self.languages:
+            if language not in read:
+                self.tally.add(f"texts without {language}", row.place)
+        return read
+
+    def _language(self, row: Row, field: str, name: str) -> str:
+        code = checked_language(ALIASES.get(name, name), row.place, field)
+        if self.languages and code not in (*self.languages, *ALIASES.values()):
+            problem = f"found language {code!r}, expected some of {self.languages!r}"
+            remedy = "correct the code, or declare the language"
+            raise row.wrong(field, problem, remedy)
+        return code
+
+    def moment(self, row: Row, field: str, video_id: str) -> tuple[float, float] | None:
+        """[start, end] in seconds inside the video; None where the line has none."""
+        if row.values.get(field) is None:
+            return None
+        duration = self.durations[video_id]
+        return read_moment(row, field, math.inf if duration is None else duration)
