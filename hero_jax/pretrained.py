@@ -37,6 +37,11 @@ def _tower(ours: str, official: str) -> dict[str, str]:
     }
 
 
+def _mlp(ours: str, official: str) -> dict[str, str]:
+    layers = {"inner": "linear_1", "norm": "LayerNorm", "outer": "linear_2"}
+    return {f"{ours}/{k}": f"{official}.{name}" for k, name in layers.items()}
+
+
 MODULES = {
     "text_embedding/word": "v_encoder.f_encoder.embeddings.word_embeddings",
     "text_embedding/position": "v_encoder.f_encoder.embeddings.position_embeddings",
@@ -78,8 +83,24 @@ MODULES = {
     "span/projection": "video_query_linear",
     "span/start": "video_st_predictor",
     "span/end": "video_ed_predictor",
+    "answer/verdict/pool": "qa_pool",
+    **_mlp("answer/verdict/score", "qa_pred_head"),
+    "answer/pool": "st_ed_pool",
+    **_mlp("answer/boundaries", "st_ed_pred_head"),
+    "statement/pool": "violin_pool",
+    **_mlp("statement/score", "violin_pred_head"),
 }
-"""Our module path -> official module name, for every part of the pre-trained model."""
+"""Our module path -> official module name, for every part of the official models."""
+
+PARTS = {
+    "query": "q_feat_attn.",
+    "span": "video_",
+    "answer": "qa_pool.",
+    "statement": "violin_pool.",
+}
+"""Parts outside the official `v_encoder` -> what names in their weights begin with."""
+RETRIEVAL = ("query", "span")
+"""The parts that pre-training and retrieval have."""
 
 WORDS = "v_encoder.f_encoder.embeddings.word_embeddings.weight"
 TIED = "v_encoder.f_encoder.lm_head.decoder.weight"
@@ -98,11 +119,12 @@ class WeightsError(UserError):
 
 
 def from_official(state: StateDict, config: HeroConfig) -> PyTree:
-    """All of `Hero`'s parameters, float32, read from a state dict.
+    """All of `Hero`'s parameters that a state dict has, float32.
 
     Raises WeightsError naming every entry that is missing, unknown or misshapen.
     """
-    _check(state, config)
+    shapes = hero_shapes(config, parts_of(state))
+    _check(state, shapes)
 
     def read(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         ours = [
@@ -111,7 +133,14 @@ def from_official(state: StateDict, config: HeroConfig) -> PyTree:
         ]
         return np.stack(ours) if _is_stacked(path) else ours[0]
 
-    return jax.tree_util.tree_map_with_path(read, hero_shapes(config))
+    return jax.tree_util.tree_map_with_path(read, shapes)
+
+
+def parts_of(state: StateDict) -> tuple[str, ...]:
+    """The parts outside the encoder that some weights belong to."""
+    return tuple(
+        part for part, start in PARTS.items() if any(n.startswith(start) for n in state)
+    )
 
 
 def to_official(
@@ -138,14 +167,16 @@ def carried_over(state: StateDict) -> dict[str, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=8)
-def hero_shapes(config: HeroConfig) -> PyTree:
-    """Every parameter that `Hero` can have, as shapes; to be read only."""
+def hero_shapes(config: HeroConfig, parts: tuple[str, ...] = RETRIEVAL) -> PyTree:
+    """Every parameter of the encoder and some parts, as shapes; to be read only."""
     slots, one = np.zeros((1, 2), np.int32), np.zeros(1, np.int32)
     features = np.zeros((1, 1, config.feature_width), np.float32)
     videos = VideoBatch(features, np.ones((1, 1), bool), slots, slots, slots, slots)
     texts = TextBatch(slots, slots, slots, one, one)
     hero = Hero(config)
-    initialise = lambda key: hero.init(key, videos, texts, method=_use_everything)
+    initialise = lambda key: hero.init(
+        key, videos, texts, parts, method=_use_everything
+    )
     return jax.eval_shape(initialise, jax.random.key(0))["params"]
 
 
@@ -176,20 +207,29 @@ def config_from_official(model: Mapping[str, Any], state: StateDict) -> HeroConf
     )
 
 
-def _use_everything(hero: Hero, videos: VideoBatch, texts: TextBatch) -> None:
+def _use_everything(
+    hero: Hero, videos: VideoBatch, texts: TextBatch, parts: tuple[str, ...]
+) -> None:
     """Touches each part once, so that each gets its parameters."""
-    frames = hero.encode_videos(videos, frame_is_masked=videos.frame_mask)
-    queries = hero.encode_queries(texts)
-    hero.span_logits(queries, frames, videos.frame_mask)
+    mask = videos.frame_mask
+    frames = hero.encode_videos(videos, frame_is_masked=mask)
+    use = {
+        "query": lambda: hero.encode_queries(texts),
+        "span": lambda: hero.span_logits(frames[:, 0], frames, mask),
+        "answer": lambda: hero.answer(frames[None], mask[None]),
+        "statement": lambda: hero.statement(frames, mask),
+    }
+    for part in parts:
+        use[part]()
     hero.word_logits(hero.cross_modal_rows(videos)[0])
     hero.frame_features(frames)
     hero.frame_order(frames)
 
 
-def _check(state: StateDict, config: HeroConfig) -> None:
+def _check(state: StateDict, shapes: PyTree) -> None:
     expected = {
         name: shape
-        for path, leaf in jax.tree_util.tree_leaves_with_path(hero_shapes(config))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
         for name, shape in _official_shapes(path, leaf)
     }
     given = {name: np.shape(value) for name, value in state.items()}

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from hero_jax.model import moment
+from hero_jax.model.answer import AnswerHead, FrameVerdict
 from hero_jax.model.dropout import Dropout, DropoutKind
 from hero_jax.model.embeddings import FrameEmbedding, MaskEmbedding, TextEmbedding
 from hero_jax.model.gather import gather, sum_at
@@ -112,6 +113,8 @@ class Hero(nn.Module):
             c.width, c.query_heads, c.max_query_positions, c.dropout, numerics
         )
         self.span = moment.SpanPredictor(c.width, numerics)
+        self.answer = AnswerHead(c.width, numerics)
+        self.statement = FrameVerdict(c.width, numerics)
         self.word_head = WordHead(numerics)
         self.frame_regression = FrameRegression(c.feature_width, numerics)
         self.order_head = MlpHead(c.max_ordered_frames, numerics)
@@ -141,7 +144,8 @@ class Hero(nn.Module):
         )
         if frame_is_masked is not None:
             features = self.frame_mask(features, frame_is_masked)
-        return self.frame_transform(features, train=train) + onto_frames(rows, videos)
+        frames = for_copies(self.frame_transform(features, train=train), videos)
+        return frames + onto_frames(rows, videos)
 
     def contextualise(
         self,
@@ -154,6 +158,29 @@ class Hero(nn.Module):
         x = self.temporal_embedding(fused, jnp.arange(fused.shape[1])[None])
         x = self.embedding_dropout(x, train=train)
         return self.temporal(x, frame_mask.astype(jnp.int32), train=train)
+
+    def contextualise_beside(
+        self,
+        fused: Float[Array, "B F D"],
+        frame_mask: Bool[Array, "B F"],
+        texts: TextBatch,
+        *,
+        train: bool = False,
+    ) -> Float[Array, "B F D"]:
+        """The temporal tower over each video and, behind it, its row of `texts` (D.4).
+
+            row b    f f f f . | </s> who is it </s> Ann .     . padding
+
+        Words come straight from their embedding, with their own positions.
+        """
+        frames = self.temporal_embedding(fused, jnp.arange(fused.shape[1])[None])
+        words = self.text_embedding(texts.tokens, texts.position)
+        both = jnp.concatenate(
+            [self.embedding_dropout(x, train=train) for x in (frames, words)], axis=1
+        )
+        segment = jnp.concatenate([frame_mask, texts.segment > 0], axis=1)
+        read = self.temporal(both, segment.astype(jnp.int32), train=train)
+        return read[:, : fused.shape[1]]
 
     def cross_modal_rows(
         self,
@@ -179,6 +206,7 @@ class Hero(nn.Module):
             jnp.where(is_frame, 0, videos.position),
         )
         projected = self.frame_embedding.project(features, frame_is_masked)
+        projected = for_copies(projected, videos)
         frames = self.frame_embedding(
             gather(projected, videos.frame, num_groups=videos.num_groups),
             jnp.where(is_frame, videos.position, 0),
@@ -239,6 +267,14 @@ class Hero(nn.Module):
     def frame_order(self, frames: Float[Array, "B F D"]) -> Float[Array, "B F V"]:
         """Logits of where in the video each frame was."""
         return self.order_head(frames)
+
+
+def for_copies(
+    frames: Float[Array, "B1 F D"], videos: VideoBatch
+) -> Float[Array, "B2 F D"]:
+    """Frames as often as their video is read; mostly once."""
+    num_copies = len(videos.frame_mask) // len(frames)
+    return frames if num_copies == 1 else jnp.repeat(frames, num_copies, axis=0)
 
 
 def onto_frames(

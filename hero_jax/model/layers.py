@@ -142,13 +142,14 @@ class MlpHead(nn.Module):
 
     num_outputs: int
     numerics: Numerics
-    start: Init = TOWER
+    starts: tuple[Init, Init] = (TOWER, TOWER)
+    """Of the inner and of the outer layer."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "*N D"]) -> Float[Array, "*N V"]:
-        inner = dense(2 * x.shape[-1], self.numerics, self.start, name="inner")
+        inner = dense(2 * x.shape[-1], self.numerics, self.starts[0], name="inner")
         x = layer_norm(self.numerics, name="norm")(gelu(inner(x)))
-        return dense(self.num_outputs, self.numerics, self.start, name="outer")(x)
+        return dense(self.num_outputs, self.numerics, self.starts[1], name="outer")(x)
 
 
 class FrameRegression(nn.Module):

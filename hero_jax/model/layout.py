@@ -46,6 +46,8 @@ class VideoBatch:
     """Frames of every video once, and their subtitles' segments packed into rows."""
 
     features: Float[Array, "B F E"]
+    """Of one video for each row of `frame_mask`, or for each run of equally many rows:
+    copies of the video that are read beside different texts."""
     frame_mask: Bool[Array, "B F"]
     tokens: Int[Array, "R L"]
     segment: Int[Array, "R L"]

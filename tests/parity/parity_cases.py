@@ -1,4 +1,4 @@
-"""Runs our model on the inputs of each recorded case, in official mode."""
+"""The encoder and retrieval: our model on the inputs of each recorded case."""
 
 import dataclasses
 import functools
@@ -36,16 +36,6 @@ from hero_jax.model.transformer import (
     Transformer,
     TransformerConfig,
 )
-
-
-@functools.cache
-def run(golden: Golden, name: str, dtype: str = "float32") -> Result:
-    """Our outputs and gradients for one case."""
-    case = golden.case(name)
-    for pattern, handler in HANDLERS.items():
-        if re.fullmatch(pattern, name):
-            return handler(golden, case, dtype)
-    raise LookupError(f"no handler for the case {name}")
 
 
 def load(golden: Golden, stem: str, dtype: str) -> tuple[Hero, Any]:

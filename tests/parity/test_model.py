@@ -7,8 +7,8 @@ import zlib
 import jax
 import numpy as np
 import pytest
-from parity_cases import run
 from parity_harness import Golden, is_covered, is_not_yet_covered, mismatches
+from run_cases import run
 
 
 def test_the_set_holds_cases_and_each_is_known(golden):
