@@ -10,7 +10,6 @@ import functools
 import hashlib
 import itertools
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -75,10 +74,7 @@ class Tokenizer:
         path = Path(path)
         if path.is_dir() or not path.suffix:
             path = path / "tokenizer.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        unfinished.write_text(self._as_json, encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, self._as_json)
 
     @functools.cached_property
     def fingerprint(self) -> str:

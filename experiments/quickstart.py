@@ -142,9 +142,9 @@ def prepare(config: Quickstart) -> tuple[Source, Path]:
 
 def source_of(config: Quickstart) -> Source:
     return Source(
-        directory=str((config.run_dir / "dataset").absolute()),
+        directory=config.run_dir / "dataset",
         dataset="microtv",
-        tokenizer=str((config.run_dir / "tokenizer.json").absolute()),
+        tokenizer=config.run_dir / "tokenizer.json",
         row_length=64,
     )
 

@@ -3,6 +3,7 @@
     {"class": "hero_jax.train.TrainConfig", "steps": 1000, "tasks": {...}, ...}
 
 Reading builds only dataclasses of this package, so that a file cannot name code to run.
+Paths beside the file's folder are kept relative to it: a run moves with its data.
 """
 
 import collections.abc
@@ -10,12 +11,14 @@ import dataclasses
 import difflib
 import importlib
 import json
+import os
 import re
 import types
 import typing
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.files import write_whole
 from hero_jax.errors import UserError
 
 CLASS = "class"
@@ -28,58 +31,69 @@ class ConfigError(UserError):
     """Names the place inside the configuration."""
 
 
-def to_json(value: Any, place: str = "config") -> Any:
-    """`value` in JSON's own types; tuples become lists, dataclasses objects."""
+def to_json(value: Any, place: str = "config", *, folder: Path | None = None) -> Any:
+    """`value` in JSON's own types; tuples become lists, dataclasses objects.
+
+    `folder` is the one the file will stand in; without it all paths are absolute.
+    """
+    inner = lambda value, name: to_json(value, f"{place}{name}", folder=folder)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {
-            field.name: to_json(getattr(value, field.name), f"{place}.{field.name}")
+            field.name: inner(getattr(value, field.name), f".{field.name}")
             for field in dataclasses.fields(value)
         }
         return {CLASS: qualified_name(type(value))} | fields
     if isinstance(value, tuple):
-        return [to_json(item, f"{place}[{i}]") for i, item in enumerate(value)]
+        return [inner(item, f"[{i}]") for i, item in enumerate(value)]
     if isinstance(value, collections.abc.Mapping):
-        return {
-            _key(key, place): to_json(value[key], f"{place}.{key}") for key in value
-        }
+        return {_key(key, place): inner(value[key], f".{key}") for key in value}
+    if isinstance(value, Path):
+        return _path_text(value, folder)
     if value is None or type(value) in (bool, int, float, str):
         return value
     raise ConfigError(
         f"{place}: found a {type(value).__name__}; a configuration holds numbers, "
-        f"texts, tuples, mappings and dataclasses"
+        f"texts, paths, tuples, mappings and dataclasses"
     )
 
 
-def from_json(value: Any, place: str = "config") -> Any:
+def from_json(value: Any, place: str = "config", *, folder: Path = Path()) -> Any:
     """What `to_json` was given; lists become tuples."""
+    inner = lambda value, name: from_json(value, f"{place}{name}", folder=folder)
     if isinstance(value, list):
-        return tuple(from_json(item, f"{place}[{i}]") for i, item in enumerate(value))
+        return tuple(inner(item, f"[{i}]") for i, item in enumerate(value))
     if not isinstance(value, dict):
         return value
-    fields = {
-        key: from_json(item, f"{place}.{key}")
-        for key, item in value.items()
-        if key != CLASS
-    }
+    fields = {key: inner(value[key], f".{key}") for key in value if key != CLASS}
     if CLASS not in value:
         return fields
-    return build(find_class(value[CLASS], place), fields, place)
+    return build(find_class(value[CLASS], place), fields, place, folder)
 
 
 def save(value: Any, path: Path) -> None:
-    path.write_text(json.dumps(to_json(value), indent=2, ensure_ascii=False) + "\n")
+    """Replaces the file in one step."""
+    content = to_json(value, folder=path.parent.absolute())
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def load(path: Path) -> Any:
     """The configuration in a file; any mistake names the file and the place."""
     try:
-        return from_json(json.loads(path.read_text()))
+        return from_json(json.loads(path.read_text("utf-8")), folder=path.parent)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; is this a run directory?") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not JSON: {error}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def _path_text(path: Path, folder: Path | None) -> str:
+    """Relative to `folder` where both have one parent, which may move as a whole."""
+    path = path.absolute()
+    if folder is None or not path.is_relative_to(folder.parent):
+        return str(path)
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def qualified_name(cls: type) -> str:
@@ -103,8 +117,8 @@ def find_class(name: Any, place: str) -> type:
     return cls
 
 
-def build(cls: type, values: dict[str, Any], place: str) -> Any:
-    """`cls(**values)`, after a check of names and types."""
+def build(cls: type, values: dict[str, Any], place: str, folder: Path) -> Any:
+    """`cls(**values)`, after a check of names and types; paths start at `folder`."""
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     for name in values:
         if name not in fields:
@@ -117,6 +131,8 @@ def build(cls: type, values: dict[str, Any], place: str) -> Any:
             raise ConfigError(
                 f"{place}.{name}: found {value!r}, expected {_spelt(hints[name])}"
             )
+        if hints[name] is Path:
+            values[name] = Path(os.path.normpath(folder.absolute() / value))
     try:
         return cls(**values)
     except TypeError:
@@ -135,6 +151,8 @@ def fits(value: Any, hint: Any) -> bool:
         return type(value) in (int, float)
     if hint in (int, bool, str):
         return type(value) is hint
+    if hint is Path:
+        return isinstance(value, str)
     if origin is typing.Literal:
         return value in arguments
     if origin in (typing.Union, types.UnionType):

@@ -12,11 +12,11 @@ import dataclasses
 import itertools
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.files import write_whole
 from hero_jax.logs import read_lines
 
 Cell = Mapping[str, Any]
@@ -66,25 +66,13 @@ class Example:
 def write_results(path: Path, results: Results, meta: Mapping[str, Any]) -> None:
     """Writes {"results": ..., "meta": ...}; the file is whole or absent, never half."""
     text = json.dumps(plain({"results": results, "meta": meta}), indent=1)
-    write_text(path, text + "\n")
+    write_whole(Path(path), text + "\n")
 
 
 def read_results(path: Path) -> tuple[Results, Mapping[str, Any]]:
     """The results and the meta data that `write_results` wrote."""
     content = json.loads(Path(path).read_text("utf-8"))
     return content["results"], content["meta"]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replaces a file in one step: nobody, and no crash, ever sees half of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def plain(value: Any) -> Any:

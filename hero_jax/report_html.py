@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.files import write_whole
 from hero_jax import pictures, report
 from hero_jax.report import Cell, Curves, Example, Hit, Matrix, Measure, Results
 
@@ -34,7 +35,7 @@ class Page:
 
 def write_report(path: Path, page: Page) -> None:
     """Writes the page in one step."""
-    report.write_text(path, render(page))
+    write_whole(path, render(page))
 
 
 def render(page: Page) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import numpy as np
 
@@ -19,9 +20,9 @@ WORDS = {
 class MemorySource(Source):
     """A corpus with the lengths of a TV show (performance.md, section 1: `tv`)."""
 
-    directory: str = ""
+    directory: Path = Path("/memory")
     dataset: str = "memory"
-    tokenizer: str = ""
+    tokenizer: Path = Path("/memory")
     num_videos: int = 40
     num_lines: float = 17.1
     line_tokens: float = 13.6

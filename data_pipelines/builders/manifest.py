@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.builders.raw import RawCorpus
-from data_pipelines.builders.shards import Shard, sha256, write_whole
+from data_pipelines.builders.shards import Shard, sha256
+from data_pipelines.files import write_whole
 from data_pipelines.readers.errors import found, wrong
 from data_pipelines.readers.fields import read_json
 from data_pipelines.schema import SCHEMA_VERSION

@@ -18,10 +18,10 @@ from typing import TypeVar
 from data_pipelines.builders.base import CorpusBuilder
 from data_pipelines.builders.frames import Frames, Timeline, raw_split
 from data_pipelines.builders.raw import RawCorpus, RawSplit, Request, file_state
-from data_pipelines.builders.shards import write_whole
 from data_pipelines.features.extract import extract_features
 from data_pipelines.features.extractor import PixelExtractor
 from data_pipelines.features.reader import VideoFileError
+from data_pipelines.files import write_whole
 from data_pipelines.readers.annotations import read_annotations
 from data_pipelines.readers.captions import read_captions
 from data_pipelines.readers.errors import InputError, found, wrong

@@ -134,9 +134,9 @@ def prepare(config: MtvrLoo) -> Source:
         make_tokenizer(tokenizer, open_corpus(out, name, "train"), vocab_size=8000)
     wait_for_first()
     return Source(
-        directory=str(out.absolute()),
+        directory=out,
         dataset=name,
-        tokenizer=str(tokenizer.absolute()),
+        tokenizer=tokenizer,
         languages=open_corpus(out, name, "train").languages,
         row_length=64,
     )

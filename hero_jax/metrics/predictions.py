@@ -5,32 +5,29 @@
  "VR": [[index, 0, 0, score], ...] in the place of the moments}
 """
 
-import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from hero_jax.metrics.recall import Rows
 
 
 def submission(
     query_ids: Sequence[str],
     video_indices: Mapping[str, int],
-    tasks: Mapping[str, Rows],
+    tasks: Mapping[str, Sequence[np.ndarray | None]],
 ) -> dict[str, Any]:
     """`tasks` maps "VCMR", "SVMR" and "VR" to the answers to every query.
 
-    Without ground truth there is no true video, and "SVMR" is left out. The order of
-    `video_indices` is that of the corpus: the videos of the rows are places in it.
-    Texts stay out of the file, since not every licence lets them be passed on.
+    A query without ground truth has no true video, so its "SVMR" is None and left out.
+    The order of `video_indices` is that of the corpus: the videos of the rows are
+    places in it. Texts stay out, since not every licence lets them be passed on.
     """
-    index_of = np.array(list(video_indices.values()))
+    index_of = np.array(list(video_indices.values()), int)
     entries = {
         task: [
-            _entry(query, index_of, answer) for query, answer in zip(query_ids, rows)
+            _entry(query, index_of, answer)
+            for query, answer in zip(query_ids, rows)
+            if answer is not None
         ]
         for task, rows in tasks.items()
     }
@@ -43,18 +40,13 @@ def video_rows(videos: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:
     return list(np.stack([videos, nothing, nothing, scores], axis=-1))
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes the file as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
-    os.replace(partial, path)
-
-
 def _entry(query_id: str, index_of: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
-    predictions = [
-        [int(index_of[int(video)]), float(start), float(end), float(score)]
-        for video, start, end, score in rows
-    ]
-    number = int(query_id) if query_id.isdecimal() else query_id
-    return {"desc_id": number, "desc": "", "predictions": predictions}
+    videos = index_of[rows[:, 0].astype(int)].tolist()
+    predictions = [[v, *row] for v, row in zip(videos, rows[:, 1:].tolist())]
+    return {"desc_id": _number(query_id), "desc": "", "predictions": predictions}
+
+
+def _number(query_id: str) -> int | str:
+    """Numbers as TVR writes them; an id such as "007" is a name."""
+    is_number = query_id.isascii() and query_id.isdecimal()
+    return int(query_id) if is_number and str(int(query_id)) == query_id else query_id

@@ -53,13 +53,9 @@ def moment_rank(
     rows: Float[np.ndarray, "N 4"], video: int, moments: Moments, threshold: float
 ) -> float:
     """Rank of the first row with the right video and a correct time."""
-    correct = (rows[:, 0] == video) & is_correct(rows[:, 1:3], moments, threshold)
-    return first_rank(correct)
-
-
-def first_rank(correct: np.ndarray) -> float:
-    """Place of the first true value, from 1; infinite if there is none."""
-    return float(np.argmax(correct) + 1) if np.any(correct) else np.inf
+    (here,) = np.nonzero(rows[:, 0] == video)
+    correct = is_correct(rows[here, 1:3], moments, threshold)
+    return float(here[np.argmax(correct)] + 1) if np.any(correct) else np.inf
 
 
 def recalls(ranks: np.ndarray) -> dict[str, float]:

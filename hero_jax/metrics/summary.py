@@ -1,7 +1,7 @@
 """One table of numbers for one set of queries on one corpus."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,16 +34,26 @@ class Answers:
     vcmr: Rows | None = None
     """Moments in the corpus; None without a local objective."""
 
-    def only(self, chosen: np.ndarray) -> "Answers":
-        """The chosen queries."""
-        pick = lambda sequence: [sequence[i] for i in chosen]
-        return Answers(
-            np.asarray(self.video_ranks)[chosen],
-            pick(self.videos),
-            pick(self.moments),
-            pick(self.kinds),
-            None if self.svmr is None else pick(self.svmr),
-            None if self.vcmr is None else pick(self.vcmr),
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ranks:
+    """Of the first correct answer to each query, by what is looked for."""
+
+    video: np.ndarray
+    has_moment: np.ndarray
+    """Queries without a true moment count for videos alone."""
+    moments: Mapping[str, Mapping[str, np.ndarray] | None]
+    """"SVMR" and "VCMR" -> IoU threshold -> ranks; None without a local objective."""
+
+    @classmethod
+    def of(cls, answers: Answers) -> "Ranks":
+        return cls(
+            np.asarray(answers.video_ranks),
+            np.array([len(moments) > 0 for moments in answers.moments], bool),
+            {
+                "SVMR": _moment_ranks(answers, answers.svmr),
+                "VCMR": _moment_ranks(answers, answers.vcmr),
+            },
         )
 
 
@@ -55,54 +65,55 @@ def summary(answers: Answers, spans: Sequence[np.ndarray]) -> dict[str, Any]:
     are None where nothing was answered or no query has a moment; a type nobody asked
     is absent.
     """
-    kinds = np.asarray(answers.kinds)
+    kinds, ranks = np.asarray(answers.kinds), Ranks.of(answers)
     named = sorted(set(answers.kinds) - {""})
-    by_type = {
-        kind: _scores(answers.only(np.flatnonzero(kinds == kind))) for kind in named
-    }
-    return _scores(answers) | {
-        "by_type": by_type,
+    everything = np.ones(len(kinds), bool)
+    return _scores(ranks, everything) | {
+        "by_type": {kind: _scores(ranks, kinds == kind) for kind in named},
         "num_videos": len(spans),
-        "chance": _chance(answers, spans),
+        "chance": _chance(answers, ranks.has_moment, spans),
     }
 
 
-def _scores(answers: Answers) -> dict[str, Any]:
-    return {
-        "VR": ranking(answers.video_ranks) if len(answers.videos) else None,
-        "SVMR": _moment_recalls(answers, answers.svmr),
-        "VCMR": _moment_recalls(answers, answers.vcmr),
-        "num_queries": len(answers.videos),
-    }
-
-
-def _moment_recalls(answers: Answers, rows: Rows | None) -> dict[str, Any] | None:
-    """Recalls by IoU threshold over the queries that have a moment."""
-    known = _with_moment(answers)
-    if rows is None or not len(known):
+def _moment_ranks(answers: Answers, rows: Rows | None) -> dict[str, np.ndarray] | None:
+    if rows is None:
         return None
-    rank = lambda i, threshold: moment_rank(
-        rows[i], answers.videos[i], answers.moments[i], threshold
-    )
+    asked = list(zip(rows, answers.videos, answers.moments, strict=True))
     return {
-        str(threshold): recalls(np.array([rank(i, threshold) for i in known]))
+        str(threshold): np.array([moment_rank(*query, threshold) for query in asked])
         for threshold in THRESHOLDS
     }
 
 
-def _chance(answers: Answers, spans: Sequence[np.ndarray]) -> dict[str, Any]:
-    asked = answers.only(_with_moment(answers))
+def _scores(ranks: Ranks, chosen: np.ndarray) -> dict[str, Any]:
+    """The numbers of the chosen queries."""
+    found = {
+        task: _recalls(of_task, chosen & ranks.has_moment)
+        for task, of_task in ranks.moments.items()
+    }
+    videos = ranking(ranks.video[chosen]) if np.any(chosen) else None
+    return {"VR": videos, **found, "num_queries": int(np.sum(chosen))}
+
+
+def _recalls(
+    ranks: Mapping[str, np.ndarray] | None, chosen: np.ndarray
+) -> dict[str, Any] | None:
+    if ranks is None or not np.any(chosen):
+        return None
+    return {threshold: recalls(ranks[threshold][chosen]) for threshold in ranks}
+
+
+def _chance(
+    answers: Answers, has_moment: np.ndarray, spans: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    asked = np.flatnonzero(has_moment)
+    videos = [answers.videos[i] for i in asked]
+    moments = [answers.moments[i] for i in asked]
     expected = lambda is_corpus: (
-        moment_chance(spans, asked.videos, asked.moments, is_corpus=is_corpus)
-        if len(asked.videos)
-        else None
+        moment_chance(spans, videos, moments, is_corpus=is_corpus) if videos else None
     )
     return {
         "VR": video_chance(len(spans)),
         "SVMR": expected(False),
         "VCMR": expected(True),
     }
-
-
-def _with_moment(answers: Answers) -> np.ndarray:
-    return np.flatnonzero([len(moments) > 0 for moments in answers.moments])

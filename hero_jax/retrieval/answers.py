@@ -75,7 +75,7 @@ def _blocks(*arrays: np.ndarray) -> Iterator[list[np.ndarray]]:
     """A few queries at a time, always as many, the last filled up with repetitions."""
     total = len(arrays[0])
     size = min(QUERIES_AT_ONCE, total)
-    for start in range(0, total, size):
+    for start in range(0, total, size or 1):
         rows = np.minimum(np.arange(start, start + size), total - 1)
         yield [array[rows] for array in arrays]
 

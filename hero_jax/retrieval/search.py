@@ -90,9 +90,10 @@ def _merge(
 
 
 def _blocks(query_vectors: Float[Array, "Q D"]) -> Iterator[Float[Array, "N D"]]:
-    """Queries in blocks of one shape, the last filled up with zeros."""
-    size = min(QUERIES_AT_ONCE, len(query_vectors))
-    for start in range(0, len(query_vectors), size):
+    """Queries in blocks of one shape, the last filled up with zeros; at least one."""
+    total = max(len(query_vectors), 1)
+    size = min(QUERIES_AT_ONCE, total)
+    for start in range(0, total, size):
         block = np.asarray(query_vectors[start : start + size], np.float32)
         yield np.pad(block, ((0, size - len(block)), (0, 0)))
 

@@ -30,15 +30,8 @@ class Encoder:
 
     def encode_corpus(self, examples: Examples, language: str) -> Float[Array, "N F D"]:
         """Frames of every video, in order, read with the subtitles of one language."""
-        chunks = _chunks(list(examples), self.video_batch_size)
-        read = [
-            [(e, self._segments(e, language) if e else ()) for e in chunk]
-            for chunk in chunks
-        ]
-        rows = max(
-            rows_needed(collate_videos(examples, [chunk], {}, local=slice(0))[1])
-            for chunk in read
-        )
+        rows = _rows(self, examples)
+        read = self.read(examples, language)
         frames = [
             _encode_videos(
                 self.config,
@@ -53,6 +46,8 @@ class Encoder:
         self, texts: Sequence[np.ndarray], examples: Examples
     ) -> Float[Array, "N D"]:
         """One vector a text; texts are token ids behind `<s>` (`Source.as_query`)."""
+        if not texts:
+            return np.zeros((0, self.config.width), np.float32)
         size = min(self.query_batch_size, len(texts))
         empty = np.zeros(0, np.int32)
         chunks = [
@@ -79,6 +74,13 @@ class Encoder:
         """Probability of every frame to be the first, and the last, of the moment."""
         return _boundaries(self.config, self.params, queries, frames, frame_mask)
 
+    def read(self, examples: Examples, language: str) -> list[list]:
+        """Batches of (video, segments), the last filled up with (None, ())."""
+        return [
+            [(e, self._segments(e, language) if e else ()) for e in chunk]
+            for chunk in _chunks(list(examples), self.video_batch_size)
+        ]
+
     def _segments(self, example: VideoExample, language: str):
         lines = () if language == NO_SUBTITLES else example.lines[language]
         return video_segments(self.source, lines)
@@ -88,6 +90,16 @@ def _chunks(items: list, size: int) -> list[list]:
     """Lists of exactly `size`, the last filled up with None."""
     items = items + [None] * (-len(items) % size)
     return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+@functools.lru_cache(maxsize=8)
+def _rows(encoder: Encoder, examples: Examples) -> int:
+    """Rows that any batch of videos fits into: one shape for all languages."""
+    return max(
+        rows_needed(collate_videos(examples, [chunk], {}, local=slice(0))[1])
+        for language in examples.languages
+        for chunk in encoder.read(examples, language)
+    )
 
 
 @functools.partial(jax.jit, static_argnums=0)

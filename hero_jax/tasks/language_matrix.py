@@ -5,12 +5,14 @@ for each subtitle language (and none):   encode the corpus once
 """
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data_pipelines.files import write_whole
 from hero_jax.metrics import chance, predictions, summary
 from hero_jax.retrieval import answers
 from hero_jax.retrieval.index import CorpusIndex, build_index
@@ -23,14 +25,19 @@ from hero_jax.types import Float
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """The queries of a split in one language."""
+    """The queries of a split in one language; those whose video is known come first."""
 
     queries: tuple[QueryText, ...]
-    videos: np.ndarray
-    """Place of each query's true video in the corpus."""
-    moments: tuple[np.ndarray, ...]
-    """True moments [N 2] of each query in seconds."""
     vectors: Float[np.ndarray, "Q D"]
+    videos: np.ndarray
+    """Place of the true video in the corpus, for the first of the queries."""
+    moments: tuple[np.ndarray, ...]
+    """True moments [N 2] of each of these in seconds."""
+
+    @property
+    def num_linked(self) -> int:
+        """Queries whose video is known."""
+        return len(self.videos)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +46,9 @@ class Answered:
 
     found: Found
     vcmr: list[np.ndarray] | None
+    """Moments in the whole corpus, for every query."""
     svmr: list[np.ndarray] | None
+    """Moments in the true video, for the queries that have one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,19 +82,21 @@ class LanguageMatrix:
 
     def ask(self, language: str) -> Asked:
         """All queries of the split that exist in a language, encoded."""
-        pairs = [
+        linked = [
             (query, example.index)
             for example in self.examples
             for query in example.queries
             if language in query.tokens
         ]
-        texts = [query.tokens[language] for query, _ in pairs]
+        unlinked = [q for q in self.examples.unlinked if language in q.tokens]
+        queries = (*(query for query, _ in linked), *unlinked)
+        texts = [query.tokens[language] for query in queries]
         moments = {q.query_id: q.moments for q in self.examples.corpus.queries}
         return Asked(
-            tuple(query for query, _ in pairs),
-            np.array([video for _, video in pairs]),
-            tuple(np.array(moments[q.query_id]).reshape(-1, 2) for q, _ in pairs),
+            queries,
             np.asarray(self.encoder.encode_queries(texts, self.examples)),
+            np.array([video for _, video in linked], int),
+            tuple(np.array(moments[q.query_id]).reshape(-1, 2) for q, _ in linked),
         )
 
     def index(self, subtitles: str) -> CorpusIndex:
@@ -108,8 +119,9 @@ class LanguageMatrix:
         found, vcmr = answers.corpus_moments(
             asked.vectors, index, probabilities, self.rules
         )
+        linked = asked.vectors[: asked.num_linked]
         svmr = answers.video_moments(
-            asked.vectors, index, asked.videos, probabilities, self.rules
+            linked, index, asked.videos, probabilities, self.rules
         )
         return Answered(found, vcmr, svmr)
 
@@ -117,13 +129,15 @@ class LanguageMatrix:
         self, asked: Asked, answered: Answered, index: CorpusIndex
     ) -> dict[str, Any]:
         """The numbers of one (query language, subtitle language)."""
+        linked = slice(asked.num_linked)
+        ranks = true_ranks(asked.vectors[linked], index, asked.videos)
         known = summary.Answers(
-            video_ranks=np.asarray(true_ranks(asked.vectors, index, asked.videos)),
+            video_ranks=np.asarray(ranks),
             videos=asked.videos.tolist(),
             moments=[list(map(tuple, m)) for m in asked.moments],
-            kinds=[query.kind for query in asked.queries],
+            kinds=[query.kind for query in asked.queries[linked]],
             svmr=answered.svmr,
-            vcmr=answered.vcmr,
+            vcmr=None if answered.vcmr is None else answered.vcmr[linked],
         )
         return summary.summary(known, self.candidate_spans(index))
 
@@ -142,13 +156,14 @@ class LanguageMatrix:
     def write(self, path: Path, asked: Asked, answered: Answered) -> None:
         """A prediction file in the format of TVR submissions."""
         found = answered.found
-        rows: dict[str, Sequence[np.ndarray]] = {
+        rows: dict[str, Sequence[np.ndarray | None]] = {
             "VR": predictions.video_rows(*map(np.asarray, (found.videos, found.scores)))
         }
         if answered.vcmr is not None and answered.svmr is not None:
-            rows |= {"VCMR": answered.vcmr, "SVMR": answered.svmr}
+            unknown = [None] * (len(asked.queries) - asked.num_linked)
+            rows |= {"VCMR": answered.vcmr, "SVMR": [*answered.svmr, *unknown]}
         indices = {e.video.video_id: e.index for e in self.examples}
         content = predictions.submission(
             [query.query_id for query in asked.queries], indices, rows
         )
-        predictions.write_json(path, content)
+        write_whole(path, json.dumps(content, ensure_ascii=False))

@@ -31,10 +31,15 @@ from hero_jax.tasks.encoder import Encoder
 from hero_jax.tasks.language_matrix import LanguageMatrix
 from hero_jax.tasks.packing import Segment
 from hero_jax.tasks.searcher import MomentSearcher
-from hero_jax.tasks.source import Examples, Source, VideoExample, video_segments
+from hero_jax.tasks.source import (
+    NO_SPAN,
+    Examples,
+    Source,
+    VideoExample,
+    video_segments,
+)
 from hero_jax.types import Array, Bool, Float, Int, Metrics, PyTree, Scalar
 
-NO_SPAN = (-1, -1)
 NO_TEXT = np.zeros(0, np.int32)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
 
 import numpy as np
 
@@ -12,16 +13,19 @@ from data_pipelines.schema import Corpus, Query, Video
 from hero_jax.tasks import packing
 from hero_jax.tasks.packing import Segment
 
+NO_SPAN = (-1, -1)
+"""Of a query without a known moment."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
     """Which built dataset, read with which tokenizer."""
 
-    directory: str
+    directory: Path
     """Where `python -m data_pipelines.build` wrote it (its --out)."""
     dataset: str
     """The dataset's name: microtv, mtvr, mtvr_loo, ..."""
-    tokenizer: str
+    tokenizer: Path
     """Path of a tokenizer that `data_pipelines.tokenizers.load` understands."""
     languages: tuple[str, ...] = ()
     """Languages to use; empty means all that the corpus has."""
@@ -85,7 +89,7 @@ class Examples(Sequence[VideoExample]):
         self.languages = source.languages or self.corpus.languages
         self.max_frames = max(self._num_frames(v) for v in self.corpus.videos)
         self.parallel = self._tokenise_parallel()
-        self._examples = self._tokenise()
+        self._examples, self.unlinked = self._tokenise()
         self.has_one_owner = all(map(_has_one_owner, self._examples))
 
     def __len__(self) -> int:
@@ -118,7 +122,8 @@ class Examples(Sequence[VideoExample]):
     def _num_frames(self, video: Video) -> int:
         return min(video.num_frames, self.source.max_frames)
 
-    def _tokenise(self) -> list[VideoExample]:
+    def _tokenise(self) -> tuple[list[VideoExample], tuple[QueryText, ...]]:
+        """The videos with their queries, and the queries of no known video."""
         videos, encode = self.corpus.videos, self.tokenizer.encode
         lines = {
             language: iter(
@@ -146,10 +151,15 @@ class Examples(Sequence[VideoExample]):
                 if language in query.texts
             }
             queries.setdefault(query.video_id, []).append((query, tokens))
-        return [
+        examples = [
             self._example(i, video, lines, queries.get(video.video_id, ()))
             for i, video in enumerate(videos)
         ]
+        unlinked = (
+            QueryText(query.query_id, query.kind, tokens, NO_SPAN)
+            for query, tokens in queries.get(None, ())
+        )
+        return examples, tuple(unlinked)
 
     def _example(self, index, video, lines, queries) -> VideoExample:
         num_frames = self._num_frames(video)
@@ -195,7 +205,7 @@ class Examples(Sequence[VideoExample]):
 
 
 def _query_text(query: Query, tokens: dict, video: Video, num_frames: int) -> QueryText:
-    span = (-1, -1)
+    span = NO_SPAN
     if query.moments:
         span = align.span_of_moment(
             *query.moments[0], num_frames=num_frames, interval=video.interval
@@ -233,5 +243,5 @@ def _open(source: Source, split: str) -> Examples:
 
 
 @functools.lru_cache(maxsize=4)
-def _load_tokenizer(path: str) -> tokenizers.Tokenizer:
+def _load_tokenizer(path: Path) -> tokenizers.Tokenizer:
     return tokenizers.load(path)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,9 @@ from hero_jax.tasks.moment_retrieval import MomentRetrieval
 from hero_jax.tasks.source import Source
 from hero_jax.train import TrainConfig
 
-SOURCE = Source("data", "microtv", "tokenizer.json", languages=("en", "zh"))
+SOURCE = Source(
+    Path("/data"), "microtv", Path("/tokenizer.json"), languages=("en", "zh")
+)
 WHOLE = TrainConfig(
     tasks={"mlm": Mlm(source=SOURCE), "vsm": MomentRetrieval(source=SOURCE, span=None)},
     model=HeroConfig(temporal=TransformerConfig(num_layers=2, dropout=0.1 + 0.2)),
@@ -26,6 +29,19 @@ WHOLE = TrainConfig(
 def test_a_configuration_survives_the_journey_exactly(tmp_path):
     configs.save(WHOLE, tmp_path / "config.json")
     assert configs.load(tmp_path / "config.json") == WHOLE
+
+
+def test_a_run_moves_with_the_data_beside_it(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / name / "vsm").mkdir(parents=True)
+    beside = Source(tmp_path / "old/dataset", "microtv", Path("/elsewhere/t.json"))
+    configs.save(beside, tmp_path / "old/vsm/config.json")
+    written = json.loads((tmp_path / "old/vsm/config.json").read_text())
+    assert written["directory"] == "../dataset"
+    (tmp_path / "old/vsm/config.json").rename(tmp_path / "new/vsm/config.json")
+    moved = configs.load(tmp_path / "new/vsm/config.json")
+    assert moved.directory == tmp_path / "new/dataset"
+    assert moved.tokenizer == Path("/elsewhere/t.json")
 
 
 def test_it_is_plain_json_that_names_its_classes():

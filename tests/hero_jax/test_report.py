@@ -4,7 +4,6 @@ import json
 import math
 
 import numpy as np
-import pytest
 
 from hero_jax import report
 
@@ -52,16 +51,6 @@ def test_the_file_is_strict_json(tmp_path):
     assert "NaN" not in text
     expected = {"a": 0.5, "b": 7, "c": None, "d": [True, None]}
     assert json.loads(text)["meta"] == expected
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
-    report.write_text(tmp_path / "r", "old")
-    monkeypatch.setattr(
-        "os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full"))
-    )
-    with pytest.raises(OSError, match="disk full"):
-        report.write_text(tmp_path / "r", "new")
-    assert (tmp_path / "r").read_text() == "old"
 
 
 def test_curves_keep_the_later_value_of_a_step_and_pass_over_a_torn_line(tmp_path):

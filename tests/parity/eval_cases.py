@@ -18,7 +18,6 @@ import numpy as np
 from hero_jax.metrics.predictions import submission, video_rows
 from hero_jax.metrics.recall import (
     THRESHOLDS,
-    first_rank,
     moment_rank,
     recalls,
     rounded,
@@ -205,7 +204,10 @@ def _ranks(
     rows = [answers[query["desc_id"]] for query in truth]
     videos = [indices[query["vid_name"]] for query in truth]
     if task == "VR":
-        ranks = [first_rank(row[:, 0] == v) for row, v in zip(rows, videos)]
+        ranks = [
+            next((n for n, row in enumerate(found, 1) if row[0] == video), np.inf)
+            for found, video in zip(rows, videos)
+        ]
         return {"": np.array(ranks)}
     true = [np.reshape(query["ts"], (-1, 2)).tolist() for query in truth]
     return {

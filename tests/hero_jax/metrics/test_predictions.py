@@ -1,8 +1,7 @@
-import json
-
 import numpy as np
+import pytest
 
-from hero_jax.metrics.predictions import submission, video_rows, write_json
+from hero_jax.metrics.predictions import submission, video_rows
 
 VIDEOS = {"b": 20, "a": 10}
 
@@ -29,9 +28,17 @@ def test_videos_alone_are_rows_without_times():
     assert content["VR"][0]["predictions"] == [[10, 0, 0, 0.5], [20, 0, 0, 0.25]]
 
 
-def test_a_file_is_replaced_as_a_whole(tmp_path):
-    path = tmp_path / "predictions" / "test.json"
-    write_json(path, {"video2idx": {"ü": 1}})
-    write_json(path, {"video2idx": {"ü": 2}})
-    assert json.loads(path.read_text("utf-8")) == {"video2idx": {"ü": 2}}
-    assert [p.name for p in path.parent.iterdir()] == ["test.json"]
+def test_a_query_without_ground_truth_has_no_moments_in_its_video():
+    rows = [np.array([[0, 1.5, 4.5, 0.5]])]
+    tasks = {"VCMR": rows * 2, "SVMR": [None, rows[0]]}
+    content = submission(["1", "2"], VIDEOS, tasks)
+    assert [entry["desc_id"] for entry in content["VCMR"]] == [1, 2]
+    assert [entry["desc_id"] for entry in content["SVMR"]] == [2]
+
+
+@pytest.mark.parametrize(
+    ("query_id", "written"), [("7", 7), ("007", "007"), ("0", 0), ("v7", "v7")]
+)
+def test_only_what_reads_back_as_itself_becomes_a_number(query_id, written):
+    content = submission([query_id], VIDEOS, {"VR": [np.zeros((0, 4))]})
+    assert content["VR"][0]["desc_id"] == written

@@ -1,0 +1,25 @@
+"""Files that are whole or absent: written beside their place, synced and renamed."""
+
+import os
+from pathlib import Path
+
+TEMPORARY = ".writing"
+"""Ends the name of a file that is not finished."""
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replaces a text file in one step: nobody, and no crash, ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary.write_text(text, encoding="utf-8")
+    make_durable(temporary)
+    temporary.replace(path)
+
+
+def make_durable(path: Path) -> None:
+    """Returns once the file's contents are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

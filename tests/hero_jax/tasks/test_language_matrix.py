@@ -1,0 +1,95 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from hero_jax.model.hero import HeroConfig
+from hero_jax.model.multitask import TaskModel
+from hero_jax.model.transformer import TransformerConfig
+from hero_jax.pipeline import Pipeline
+from hero_jax.retrieval.spans import SpanRules
+from hero_jax.tasks.moment_retrieval import MomentRetrieval
+from hero_jax.tasks.source import Examples
+from tests import corpora
+from tests.corpora import MemorySource
+
+TOWER = TransformerConfig(width=8, num_heads=2, num_layers=1, mlp_width=8)
+MODEL = HeroConfig(
+    vocab_size=400,
+    feature_width=6,
+    max_positions=128,
+    max_frames=100,
+    max_query_positions=60,
+    cross_modal=TOWER,
+    temporal=TOWER,
+    query_heads=2,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unlinked(MemorySource):
+    """Some queries, or all, are published without their video and moment."""
+
+    num_linked: int = 0
+
+    def open(self, split: str) -> Examples:
+        corpus = corpora.corpus(self, split)
+        queries = [
+            dataclasses.replace(
+                query,
+                texts={k: v for k, v in query.texts.items() if k == "en" or i % 2},
+                video_id=query.video_id if i < self.num_linked else None,
+                moments=query.moments if i < self.num_linked else (),
+            )
+            for i, query in enumerate(corpus.queries)
+        ]
+        return Examples(self, dataclasses.replace(corpus, queries=queries))
+
+
+def evaluate(source, folder):
+    task = MomentRetrieval(
+        source=source, batch_size=4, rules=SpanRules(max_videos=5, max_frames=4)
+    )
+    trained = dataclasses.replace(task, source=MemorySource(num_videos=5))
+    batch = Pipeline(trained, name="moments", seed=0).batch(0)
+    model = TaskModel(MODEL, {"moments": task.head()})
+    params = model.init(jax.random.key(0), "moments", batch)["params"]
+    results = task.evaluate(MODEL, params, "test", predictions_dir=folder)
+    return results, json.loads((folder / "en-zh.json").read_text())
+
+
+@pytest.mark.parametrize("num_linked", [0, 4])
+def test_queries_without_ground_truth_are_answered_but_not_counted(
+    num_linked, tmp_path
+):
+    source = Unlinked(num_videos=5, num_linked=num_linked)
+    results, predictions = evaluate(source, tmp_path)
+    cell = results["en"]["zh"]
+    assert cell["num_queries"] == num_linked
+    assert (cell["VR"] is None) == (num_linked == 0)
+    assert len(predictions["VR"]) == len(predictions["VCMR"]) == 15
+    assert len(predictions["SVMR"]) == num_linked
+    assert all(len(entry["predictions"]) for entry in predictions["VCMR"])
+    assert results["zh"]["en"]["num_queries"] == num_linked // 2
+
+
+def test_only_the_ranks_of_counted_queries_count(tmp_path):
+    results, predictions = evaluate(Unlinked(num_videos=5, num_linked=4), tmp_path)
+    # The first three queries are about video 0, the fourth is about video 1.
+    true = {"test0-0": 0, "test0-1": 0, "test0-2": 0, "test1-0": 1}
+    found = {
+        entry["desc_id"]: [row[0] for row in entry["predictions"]]
+        for entry in predictions["VR"]
+    }
+    ranks = [1 + found[query].index(video) for query, video in true.items()]
+    expected = np.mean(1 / np.array(ranks))
+    assert results["en"]["zh"]["VR"]["MRR"] == pytest.approx(expected)
+
+
+def test_a_language_nobody_asks_in_has_an_empty_cell(tmp_path):
+    source = Unlinked(num_videos=1, num_linked=1)
+    silent = dataclasses.replace(source, languages=("en", "zh"))
+    results, _ = evaluate(silent, tmp_path)
+    assert results["zh"]["en"]["num_queries"] == 0
