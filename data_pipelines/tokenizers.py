@@ -26,6 +26,7 @@ from tokenizers import (
     trainers,
 )
 
+from data_pipelines.files import write_whole
 from data_pipelines.readers.errors import InputError
 
 FORMAT = "hero_jax tokenizer 1"
