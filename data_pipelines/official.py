@@ -180,13 +180,13 @@ def video_arrays(items: Sequence[Item], special: Special) -> Batch:
         [row.mask for row in rows],
         special,
     )
-    arrays["f_sub_input_attn_masks"] = _padded(
+    arrays["f_sub_input_attn_masks"] = padded(
         [np.ones(len(row.tokens), np.int64) for row in rows], 0
     )
-    arrays["f_v_feats"] = _padded([row.features for row in rows], 0)
+    arrays["f_v_feats"] = padded([row.features for row in rows], 0)
     arrays["f_v_pos_ids"] = np.arange(arrays["f_v_feats"].shape[1])[None]
-    arrays["c_v_feats"] = _padded([item.features for item in items], 0)
-    arrays["c_attn_masks"] = _padded(
+    arrays["c_v_feats"] = padded([item.features for item in items], 0)
+    arrays["c_attn_masks"] = padded(
         [np.ones(len(item.features), np.int64) for item in items], 0
     )
     longest = arrays["c_v_feats"].shape[1]
@@ -201,8 +201,8 @@ def row_arrays(
     special: Special,
 ) -> Batch:
     """Text, positions, mask and gather index of rows with so many frame slots each."""
-    ids = _padded(tokens, special.pad)
-    mask = _padded(masks, 0)
+    ids = padded(tokens, special.pad)
+    mask = padded(masks, 0)
     lengths = [len(row) for row in tokens]
     return {
         "f_sub_input_ids": ids,
@@ -250,7 +250,7 @@ def _texts(
     texts: Sequence[Sequence[int]], special: Special
 ) -> tuple[np.ndarray, np.ndarray]:
     arrays = [np.array(text, np.int64) for text in texts]
-    return _padded(arrays, special.pad), _padded([np.ones_like(a) for a in arrays], 0)
+    return padded(arrays, special.pad), padded([np.ones_like(a) for a in arrays], 0)
 
 
 def _positions(ids: np.ndarray) -> np.ndarray:
@@ -275,16 +275,16 @@ def caption_arrays(
     return {
         "cap_input_ids": ids,
         "cap_pos_ids": np.arange(ids.shape[1])[None],
-        "cap_tgt_ids": _padded([np.array(t, np.int64) for t in targets], -1),
+        "cap_tgt_ids": padded([np.array(t, np.int64) for t in targets], -1),
     }
 
 
 def span_mask(spans: Sequence[Span]) -> np.ndarray:
     """One row per half-open span: ones as long as it is (`cap_attn_mask`)."""
-    return _padded([np.ones(stop - first, np.int64) for first, stop in spans], 0)
+    return padded([np.ones(stop - first, np.int64) for first, stop in spans], 0)
 
 
-def _padded(arrays: Sequence[np.ndarray], filler: int) -> np.ndarray:
+def padded(arrays: Sequence[np.ndarray], filler: int) -> np.ndarray:
     """Stacks arrays whose first axes differ, filled up to the longest."""
     longest = max(len(array) for array in arrays)
     shape = (len(arrays), longest, *arrays[0].shape[1:])
