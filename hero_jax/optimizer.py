@@ -25,7 +25,7 @@ MIN_LEARNING_RATE = 1e-8
 NO_DECAY = re.compile(r"(^|/)(bias|scale|log_scale)$")
 DECAYED_GAIN = re.compile(r"(^|/)frame_regression/norm/scale$")
 
-ENCODER = re.compile(r"(^|/)hero/(?!(query|span|answer|statement)/)")
+ENCODER = re.compile(r"(^|/)hero/(?!(query|span|answer|statement|caption)/)")
 """Parameters of the official `v_encoder`; `head_multiplier` is for all others."""
 
 

@@ -27,6 +27,21 @@ LAYER = {
     "output/dense": "output.dense",
     "output/norm": "output.LayerNorm",
 }
+DECODER_LAYER = {
+    "self_attention/query": "self_attention.query",
+    "self_attention/key": "self_attention.key",
+    "self_attention/value": "self_attention.value",
+    "self_attention/output/dense": "add_norm_1.dense",
+    "self_attention/output/norm": "add_norm_1.LayerNorm",
+    "cross_attention/query": "dec_enc_attention.query",
+    "cross_attention/key": "dec_enc_attention.key",
+    "cross_attention/value": "dec_enc_attention.value",
+    "cross_attention/output/dense": "add_norm_2.dense",
+    "cross_attention/output/norm": "add_norm_2.LayerNorm",
+    "inner": "intermidiate.dense",  # so it is spelt
+    "output/dense": "add_norm_3.dense",
+    "output/norm": "add_norm_3.LayerNorm",
+}
 
 
 def _tower(ours: str, official: str) -> dict[str, str]:
@@ -89,6 +104,12 @@ MODULES = {
     **_mlp("answer/boundaries", "st_ed_pred_head"),
     "statement/pool": "violin_pool",
     **_mlp("statement/score", "violin_pred_head"),
+    "caption/position": "position_embeddings",
+    "caption/norm": "emb_LayerNorm",
+    **{
+        f"caption/layers/{path}": f"decoder.layer.{{layer}}.{name}"
+        for path, name in DECODER_LAYER.items()
+    },
 }
 """Our module path -> official module name, for every part of the official models."""
 
@@ -97,12 +118,15 @@ PARTS = {
     "span": "video_",
     "answer": "qa_pool.",
     "statement": "violin_pool.",
+    "caption": "decoder.layer.",
 }
 """Parts outside the official `v_encoder` -> what names in their weights begin with."""
 RETRIEVAL = ("query", "span")
 """The parts that pre-training and retrieval have."""
 
 WORDS = "v_encoder.f_encoder.embeddings.word_embeddings.weight"
+POSITIONS = "position_embeddings.weight"
+"""Of captions, the only table outside the encoder."""
 TIED = "v_encoder.f_encoder.lm_head.decoder.weight"
 """The word table a second time."""
 
@@ -190,6 +214,9 @@ def config_from_official(model: Mapping[str, Any], state: StateDict) -> HeroConf
     rows = lambda name: _entry(state, name).shape[0]
     size = lambda part, field: _field(model, part, field)
     vocab_size = rows(WORDS)
+    # The config of a captioner has no queries; that of any other may have a decoder.
+    query = "q_config" if "q_config" in model else "f_config"
+    has_decoder = "caption" in parts_of(state)
     return HeroConfig(
         vocab_size=vocab_size,
         unused_words=max(vocab_size - size("f_config", "vocab_size"), 0),
@@ -199,10 +226,12 @@ def config_from_official(model: Mapping[str, Any], state: StateDict) -> HeroConf
             "v_encoder.f_encoder.img_embeddings.position_embeddings.weight"
         ),
         max_frames=size("c_config", "max_position_embeddings"),
-        max_query_positions=size("q_config", "max_position_embeddings"),
+        max_query_positions=size(query, "max_position_embeddings"),
         cross_modal=_transformer_config(model, "f_config"),
         temporal=_transformer_config(model, "c_config"),
-        query_heads=size("q_config", "num_attention_heads"),
+        query_heads=size(query, "num_attention_heads"),
+        decoder=_transformer_config(model, "d_config") if has_decoder else None,
+        max_caption_positions=rows(POSITIONS) if has_decoder else 0,
         dropout=float(size("f_config", "hidden_dropout_prob")),
     )
 
@@ -218,6 +247,7 @@ def _use_everything(
         "span": lambda: hero.span_logits(frames[:, 0], frames, mask),
         "answer": lambda: hero.answer(frames[None], mask[None]),
         "statement": lambda: hero.statement(frames, mask),
+        "caption": lambda: hero.caption_states(texts.tokens, frames, mask),
     }
     for part in parts:
         use[part]()

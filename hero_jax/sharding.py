@@ -15,8 +15,8 @@ from hero_jax.types import PyTree
 # Parameter path -> its place on the mesh; the first match wins. Optimizer
 # moments end in the same path as their parameter, so one table covers both.
 PARAMETER_RULES = (
-    (r"layers/attention/(query|key|value)/kernel$", P(None, "data", "model")),  # N D D
-    (r"layers/attention/output/dense/kernel$", P(None, "model", "data")),  # N D D
+    (r"layers/\w+/(query|key|value)/kernel$", P(None, "data", "model")),  # N D D
+    (r"layers/\w+/output/dense/kernel$", P(None, "model", "data")),  # N D D
     (r"layers/inner/kernel$", P(None, "data", "model")),  # N D I
     (r"layers/output/dense/kernel$", P(None, "model", "data")),  # N I D
     (r"word/embedding$", P("model", "data")),  # V D

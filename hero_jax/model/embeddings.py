@@ -31,11 +31,16 @@ class TextEmbedding(nn.Module):
     def __call__(
         self, tokens: Int[Array, "R L"], position: Int[Array, "R L"]
     ) -> Float[Array, "R L D"]:
-        words = self.word(tokens)
-        if self.numerics.official:
-            is_padding = (tokens == OFFICIAL_PADDING)[..., None]
-            words = jnp.where(is_padding, jax.lax.stop_gradient(words), words)
+        words = self.words(tokens)
         return self.norm(words + self.position(position) + self.constant_type())
+
+    def words(self, tokens: Int[Array, "*N"]) -> Float[Array, "*N D"]:
+        """The vectors of some words, as the table has them."""
+        words = self.word(tokens)
+        if not self.numerics.official:
+            return words
+        is_padding = (tokens == OFFICIAL_PADDING)[..., None]
+        return jnp.where(is_padding, jax.lax.stop_gradient(words), words)
 
     def constant_type(self) -> Float[Array, "D"]:
         return self.type(jnp.ones((), jnp.int32))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from hero_jax.model import moment
 from hero_jax.model.answer import AnswerHead, FrameVerdict
+from hero_jax.model.decoder import CaptionDecoder, KeysValues
 from hero_jax.model.dropout import Dropout, DropoutKind
 from hero_jax.model.embeddings import FrameEmbedding, MaskEmbedding, TextEmbedding
 from hero_jax.model.gather import gather, sum_at
@@ -23,7 +24,7 @@ from hero_jax.model.layers import (
 from hero_jax.model.layout import TextBatch, VideoBatch
 from hero_jax.model.query import QueryEncoder
 from hero_jax.model.transformer import Transformer, TransformerConfig
-from hero_jax.types import Array, Bool, Float
+from hero_jax.types import Array, Bool, Float, Int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,10 @@ class HeroConfig:
     """Reads the whole video, frame by frame."""
     query_heads: int = 12
     """Attention heads of the query encoder."""
+    decoder: TransformerConfig | None = None
+    """Writes captions (A.8: two layers); None where no task asks for any."""
+    max_caption_positions: int = 1024
+    """Longest caption, in tokens."""
     dropout: float = 0.1
     """Outside the two towers: on embeddings and projections."""
     dropout_kind: DropoutKind = "hash"
@@ -69,6 +74,11 @@ class HeroConfig:
             raise ValueError(
                 f"HeroConfig: cross_modal.width is {self.cross_modal.width} but "
                 f"temporal.width is {self.temporal.width}: make them equal"
+            )
+        if self.decoder and self.decoder.width != self.width:
+            raise ValueError(
+                f"HeroConfig: decoder.width is {self.decoder.width} but "
+                f"cross_modal.width is {self.width}: make them equal"
             )
         if self.width % self.query_heads:
             raise ValueError(
@@ -116,6 +126,8 @@ class Hero(nn.Module):
         self.answer = AnswerHead(c.width, numerics)
         self.statement = FrameVerdict(c.width, numerics)
         self.word_head = WordHead(numerics)
+        if c.decoder is not None:
+            self.caption = CaptionDecoder(c.decoder, c.max_caption_positions, numerics)
         self.frame_regression = FrameRegression(c.feature_width, numerics)
         self.order_head = MlpHead(c.max_ordered_frames, numerics)
 
@@ -254,6 +266,47 @@ class Hero(nn.Module):
     ) -> tuple[Float[Array, "Q B F"], Float[Array, "Q B F"]]:
         """The same for every query in every video."""
         return self.span.everywhere(queries, frames, frame_mask)
+
+    def caption_states(
+        self,
+        tokens: Int[Array, "N T"],
+        frames: Float[Array, "N F D"],
+        frame_mask: Bool[Array, "N F"],
+        *,
+        language: Float[Array, "N D"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "N T D"]:
+        """What stands for the next word behind each word of a caption.
+
+        `frames` are those of caption n's moment; `language`, if any, tells in which
+        language to write. `word_logits` makes words of the result.
+        """
+        words = self.text_embedding.words(tokens)
+        words = words if language is None else words + language[:, None]
+        seen = self.caption.look(frames)
+        return self.caption(words, seen, frame_mask, train=train)
+
+    def begin_captions(
+        self, frames: Float[Array, "N F D"], length: int
+    ) -> tuple[KeysValues, KeysValues]:
+        """What every step of writing reads, and room for `length` words."""
+        return self.caption.look(frames), self.caption.no_past(len(frames), length)
+
+    def next_word_logits(
+        self,
+        tokens: Int[Array, "N"],
+        place: Int[Array, ""],
+        past: KeysValues,
+        frames: KeysValues,
+        frame_mask: Bool[Array, "N F"],
+        *,
+        language: Float[Array, "N D"] | None = None,
+    ) -> tuple[Float[Array, "N V"], KeysValues]:
+        """Logits of the word behind the one at `place`; `past` gains that one."""
+        words = self.text_embedding.words(tokens)
+        words = words if language is None else words + language
+        states, past = self.caption.step(words, place, past, frames, frame_mask)
+        return self.word_logits(states), past
 
     def word_logits(self, hidden: Float[Array, "M D"]) -> Float[Array, "M V"]:
         """Which word each hidden vector stands for."""

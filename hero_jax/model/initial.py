@@ -48,6 +48,7 @@ TRANSPARENT: tuple[tuple[str, Rule], ...] = (
     (r"(query|span)/projection/(dense/)?bias$", _times(0.0)),
     (r"query/importance/kernel$", _times(0.0)),
     (r"query/position/position/embedding$", _times(0.02)),
+    (r"caption/position/embedding$", _times(0.02)),
     (r"(position|type)/embedding$", _times(0.2)),
     (r"(frame_transform/dense|frame_embedding/projection)/kernel$", _rescaled(0.5)),
     (r"layers/inner/kernel$", _rescaled(1.0)),

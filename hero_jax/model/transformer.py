@@ -1,6 +1,7 @@
 """Post-norm transformer of any depth, the building block of every tower."""
 
 import dataclasses
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -107,14 +108,27 @@ class Attention(nn.Module):
             heads
         )
         query, key, value = project("query"), project("key"), project("value")
-        scores = jnp.einsum(
-            "rlhd,rmhd->rhlm", query, key, preferred_element_type=numerics.wide
-        )
-        weights = jax.nn.softmax(scores * heads[-1] ** -0.5 + bias)
-        dropped = Dropout(self.dropout, numerics.dropout_kind)(weights, train=train)
-        mixed = jnp.einsum("rhlm,rmhd->rlhd", dropped.astype(value.dtype), value)
+        dropout = Dropout(self.dropout, numerics.dropout_kind)
+        drop = lambda weights: dropout(weights, train=train)
+        mixed = attend(query, key, value, bias, drop, numerics)
         output = Residual(self.dropout, numerics, self.start, name="output")
         return output(mixed.reshape(x.shape), x, train=train)
+
+
+def attend(
+    query: Float[Array, "R L H _"],
+    key: Float[Array, "R S H _"],
+    value: Float[Array, "R S H _"],
+    bias: Float[Array, "*N S"],
+    drop: Callable[[Array], Array],
+    numerics: Numerics,
+) -> Float[Array, "R L H _"]:
+    """Values mixed by softmax(query . key / sqrt(width) + bias), then `drop`."""
+    scores = jnp.einsum(
+        "rlhd,rmhd->rhlm", query, key, preferred_element_type=numerics.wide
+    )
+    weights = drop(jax.nn.softmax(scores * query.shape[-1] ** -0.5 + bias))
+    return jnp.einsum("rhlm,rmhd->rlhd", weights.astype(value.dtype), value)
 
 
 class Residual(nn.Module):

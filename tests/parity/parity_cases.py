@@ -14,6 +14,7 @@ from parity_harness import Arrays, Case, Golden, Result
 
 from hero_jax import pretrained
 from hero_jax.losses.cross_entropy import cross_entropies
+from hero_jax.losses.label_smoothing import LabelSmoothing
 from hero_jax.losses.ranking import VSM
 from hero_jax.losses.span import SpanLoss, boundary_losses
 from hero_jax.model import moment
@@ -674,12 +675,16 @@ def query_feat_encoder(numerics, given, state, settings):
 def functions(numerics, given):
     mask = given["mask"] > 0
     identity = np.array([0, 0, 1, 0, 0], numerics.compute)
+    is_label = given["ls_target"] != -1
     return {
         "gelu": gelu(jnp.asarray(given["x"])),
         "mask_logits": moment.boundary_logits(
             given["target"], mask, identity, numerics
         ),
         "normalize_eps1e-5": moment.normalise(jnp.asarray(given["norm_x"])),
+        "label_smoothing_0.1": LabelSmoothing(0.1).each(
+            given["ls_logits"], given["ls_target"], is_label
+        )[is_label],
     }
 
 

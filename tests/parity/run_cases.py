@@ -4,10 +4,11 @@ import functools
 import re
 
 import answer_cases
+import caption_cases
 import parity_cases
 from parity_harness import Golden, Result
 
-HANDLERS = parity_cases.HANDLERS | answer_cases.HANDLERS
+HANDLERS = parity_cases.HANDLERS | answer_cases.HANDLERS | caption_cases.HANDLERS
 
 
 @functools.cache
