@@ -4,7 +4,6 @@ A dataset appears whole or not at all. It is written beside its place and rename
 a killed build had finished is taken up by the next one.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import fcntl
@@ -17,14 +16,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_pipelines.readers.errors import BusyError, InputError, wrong
+from data_pipelines.command import Parser, answer, checked_interval, checked_workers
+from data_pipelines.readers.errors import BusyError, InputError, in_words, wrong
 
 if TYPE_CHECKING:
     from data_pipelines.builders.base import CorpusBuilder
     from data_pipelines.builders.manifest import Manifest, Split
     from data_pipelines.builders.raw import RawCorpus, Request
 
-DATASETS = ("microtv", "mtvr", "mtvr_loo")
+DATASETS = ("microtv", "mtvr", "mtvr_loo", "tvqa", "how2qa", "vlep", "violin")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +70,13 @@ def build_dataset(
     workers: int = 1,
     fold: int = 0,
     allow_missing: bool = False,
+    is_replacing: bool = True,
 ) -> Built:
     """Builds into `out` unless the same dataset stands there; see `Request`.
 
-    Raises InputError where the release is at fault, BusyError where another process
-    builds the same dataset.
+    Raises InputError where the release is at fault, or where a dataset of other records
+    stands there and `is_replacing` is false; BusyError where another process builds
+    the same dataset.
     """
     from data_pipelines.builders.raw import Request
 
@@ -88,10 +90,21 @@ def build_dataset(
         allow_missing=allow_missing,
         cache=Path(out) / f".{name}.features",
     )
+    return build_with(_builder_of(dataset), request, Path(out), name, is_replacing)
+
+
+def build_with(
+    builder: "type[CorpusBuilder]",
+    request: "Request",
+    out: Path,
+    name: str,
+    is_replacing: bool = True,
+) -> Built:
+    """What `build_dataset` does, for a builder that it does not know by name."""
     begin = time.monotonic()
     _check(request)
-    with _only_builder(Path(out), name):
-        manifest, is_new = _build(_builder_of(dataset), request, Path(out), name)
+    with in_words(out), _only_builder(out, name):
+        manifest, is_new = _build(builder, request, out, name, is_replacing)
     seconds = time.monotonic() - begin
     return Built(name, manifest, is_new, seconds, request.tally.lines())
 
@@ -103,28 +116,33 @@ def _check(request: "Request") -> None:
     ):
         if folder is not None and not folder.is_dir():
             raise wrong(folder, f"--{option}", "is not a directory")
-    if not 0 < request.interval <= 60:
-        problem = f"found {request.interval:g}, expected seconds above 0 and up to 60"
-        raise InputError(f"--interval: {problem}")
-    if request.workers < 1:
-        raise InputError(f"--workers: found {request.workers}, expected 1 or more")
+    checked_interval(request.interval)
+    checked_workers(request.workers)
     if request.fold not in range(5):
         raise InputError(f"--fold: found {request.fold}, expected 0, 1, 2, 3 or 4")
 
 
 def _builder_of(dataset: str) -> "type[CorpusBuilder]":
     """Imported here, so that `--help` need not wait for TFDS."""
-    from data_pipelines.builders import microtv, mtvr, mtvr_loo
+    from data_pipelines.builders import judged, microtv, mtvr, mtvr_loo
 
     return {
         "microtv": microtv.MicroTv,
         "mtvr": mtvr.Mtvr,
         "mtvr_loo": mtvr_loo.MtvrLoo,
+        "tvqa": judged.Tvqa,
+        "how2qa": judged.How2Qa,
+        "vlep": judged.Vlep,
+        "violin": judged.Violin,
     }[dataset]
 
 
 def _build(
-    builder: "type[CorpusBuilder]", request: "Request", out: Path, name: str
+    builder: "type[CorpusBuilder]",
+    request: "Request",
+    out: Path,
+    name: str,
+    is_replacing: bool,
 ) -> "tuple[Manifest, bool]":
     from data_pipelines.builders.base import write_corpus
 
@@ -135,6 +153,8 @@ def _build(
         return manifest, False
     _prepare_stage(stage, raw)
     manifest = write_corpus(builder, raw, stage=stage, workers=request.workers)
+    if not is_replacing:
+        _check_same(final, manifest)
     _publish(stage / name, final, previous)
     shutil.rmtree(stage)
     return manifest, True
@@ -156,9 +176,27 @@ def _standing(final: Path, raw: "RawCorpus") -> "Manifest | None":
     return manifest if manifest.source == raw.digest() else None
 
 
+def _check_same(final: Path, new: "Manifest") -> None:
+    """What stands there may be damaged, or of other dates, but not of other records."""
+    from data_pipelines.builders import manifest as manifests
+
+    try:
+        old = manifests.read_manifest(final)
+    except InputError:
+        return
+    if old.splits != new.splits:
+        problem = f"was built from other data, of {_counts(old)}, found {_counts(new)}"
+        raise wrong(final, "", problem, "choose another folder for this data")
+
+
+def _counts(manifest: "Manifest") -> str:
+    counts = [f"{s.num_videos} {name}" for name, s in manifest.splits.items()]
+    return " + ".join(counts) + " videos"
+
+
 def _prepare_stage(stage: Path, raw: "RawCorpus") -> None:
     """Keeps the finished files of a killed build of the same records, nothing else."""
-    from data_pipelines.builders.shards import TEMPORARY, write_whole
+    from data_pipelines.files import TEMPORARY, write_whole
 
     plan = stage / "source.sha256"
     if not plan.exists() or plan.read_text() != raw.digest():
@@ -190,7 +228,8 @@ def _only_builder(out: Path, name: str) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         file = (out / f".{name}.lock").open("a+")
     except OSError as error:
-        raise wrong(out, "--out", f"cannot be written: {error.strerror}") from None
+        problem = f"cannot be written: {error.strerror}"
+        raise wrong(out, "--out", problem, "name another folder") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -207,23 +246,18 @@ def _only_builder(out: Path, name: str) -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, 2 for bad input, 75 while another process builds the same."""
-    options = _parser().parse_args(arguments)
-    try:
-        built = build_dataset(**vars(options))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return answer(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    built = build_dataset(**vars(_parser().parse_args(arguments)))
     for warning in built.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(built)
-    return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m data_pipelines.build",
         description="Builds a dataset (record files that open by random access) from a "
         "raw release. The same command takes up a killed build where it stopped.",
@@ -234,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--features",
         help="folder of <video_id>.npz files, key `features`, [frames, width]; without "
-        "it microtv extracts them from its videos, mTVR has frames of zeros",
+        "it microtv extracts them from its videos, the others have frames of zeros",
     )
     parser.add_argument(
         "--interval", type=float, default=1.5, help="seconds between frames (1.5)"

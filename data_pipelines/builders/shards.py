@@ -3,12 +3,8 @@
 import dataclasses
 import hashlib
 import json
-import multiprocessing
 import os
-import threading
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +12,16 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tqdm import tqdm
 
 from data_pipelines.builders import records
-from data_pipelines.readers.errors import BusyError
+from data_pipelines.files import TEMPORARY, make_durable, write_whole
+from data_pipelines.readers.errors import InputError
 from data_pipelines.readers.features import read_features
+from data_pipelines.workers import spread
 
 WRITER = "group_size:1,uncompressed"
 """One record a group: random access. Compression would cost eight times the CPU."""
 FILES_PER_WORKER = 4
 """With less to write, starting a worker costs more than it saves."""
 REMEDY = "see to it and start again: what is finished is kept"
-TEMPORARY = ".writing"
 DONE = ".done"
 
 
@@ -58,36 +55,9 @@ def write_shards(jobs: Sequence[Job], workers: int) -> list[Shard]:
     workers = min(workers, len(pending) // FILES_PER_WORKER)
     progress = tqdm(total=len(pending), unit="file", disable=None)
     with progress:
-        for _ in _run(pending, workers):
+        for _ in spread(write_shard, pending, workers):
             progress.update()
     return [shard for job in jobs if (shard := finished(job))]
-
-
-def _run(jobs: Sequence[Job], workers: int) -> Iterable[None]:
-    if workers <= 1:
-        yield from map(write_shard, jobs)
-        return
-    context = multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(workers, context, initializer=leave_with_parent)
-    try:
-        yield from pool.map(write_shard, jobs)
-    except BrokenProcessPool:
-        problem = f"one of {workers} workers was killed, memory may be short"
-        raise BusyError(f"{jobs[0].path.parent}: {problem} ({REMEDY})") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def leave_with_parent() -> None:
-    """Ends this worker when its parent is gone; a killed build leaves no orphans."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def write_shard(job: Job) -> None:
@@ -113,12 +83,13 @@ def _write(job: Job, path: Path) -> None:
     # What ArrayRecord raises when the disk is full or read-only.
     except RuntimeError as error:
         reason = str(error).split(";")[0]
-        raise BusyError(f"{job.path}: {reason} ({REMEDY})") from None
+        raise InputError(f"{job.path}: {reason} ({REMEDY})") from None
 
 
 def _encoded(kind: str, item: Any) -> bytes:
     if kind == "features":
-        return records.encode_frames(read_features(item))
+        frames = read_features(item) if isinstance(item, Path) else item.read()
+        return records.encode_frames(frames)
     return records.encode(kind, item)
 
 
@@ -135,19 +106,3 @@ def finished(job: Job) -> Shard | None:
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_whole(path: Path, text: str) -> None:
-    """A small text file, all or nothing."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
-    temporary.write_text(text)
-    make_durable(temporary)
-    temporary.replace(path)
-
-
-def make_durable(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

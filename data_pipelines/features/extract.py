@@ -6,9 +6,6 @@ The files are those of HERO_Video_Feature_Extractor (hero_spec.md E.5): key `fea
 float16 [frames, width]. Files that exist already are left as they are.
 """
 
-import argparse
-import concurrent.futures
-import multiprocessing
 import os
 import sys
 from functools import partial
@@ -16,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.command import Parser, answer, checked_interval, checked_workers
 from data_pipelines.features.extractor import Extractor, PixelExtractor
 from data_pipelines.features.reader import VideoFileError, read_frames
+from data_pipelines.workers import spread
 
 SUFFIXES = frozenset(
     f".{suffix}"
@@ -41,15 +40,8 @@ def extract_features(
     out_dir.mkdir(parents=True, exist_ok=True)
     todo = [path for path in videos if not (out_dir / f"{path.stem}.npz").exists()]
     write = partial(_write_features, out_dir, extractor, interval)
-    if workers <= 1:
-        for path in todo:
-            write(path)
-        return
-    # Spawned, not forked: the caller may have started threads (JAX does).
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
-        for _ in pool.map(write, todo, chunksize=8):
-            pass
+    for _ in spread(write, todo, workers):
+        pass
 
 
 def _videos_in(folder: Path) -> list[Path]:
@@ -75,13 +67,21 @@ def _write_features(
     target = out_dir / f"{video.stem}.npz"
     # The process id: two runs over one folder must not write into one file.
     unfinished = target.with_suffix(f".{os.getpid()}.tmp")
-    with unfinished.open("wb") as file:
-        np.savez(file, features=extractor(frames).astype(np.float16))
-    os.replace(unfinished, target)
+    try:
+        with unfinished.open("wb") as file:
+            np.savez(file, features=extractor(frames).astype(np.float16))
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    """Exit codes of `command.answer`."""
+    return answer(lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> None:
+    parser = Parser(
         prog="python -m data_pipelines.features.extract",
         description="Writes one feature file per video, with the pixel extractor.",
     )
@@ -94,20 +94,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--workers", type=int, default=os.cpu_count(), help="processes that decode"
     )
     chosen = parser.parse_args(arguments)
-    if not chosen.interval > 0:
-        parser.error(f"--interval is {chosen.interval}, expected seconds above 0")
-    try:
-        extract_features(
-            chosen.videos,
-            chosen.out,
-            extractor=PixelExtractor(),
-            interval=chosen.interval,
-            workers=chosen.workers,
-        )
-    except (VideoFileError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    extract_features(
+        chosen.videos,
+        chosen.out,
+        extractor=PixelExtractor(),
+        interval=checked_interval(chosen.interval),
+        workers=checked_workers(chosen.workers),
+    )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
 """`python -m data_pipelines.microtv --out DIR --videos N --seed S`."""
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
-from data_pipelines.microtv.generate import OutputError, generate
-from data_pipelines.microtv.plan import PlanError
+from data_pipelines.command import Parser, answer, checked_workers
+from data_pipelines.microtv.generate import generate
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    """Exit codes of `command.answer`."""
+    return answer(lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> None:
+    parser = Parser(
         prog="python -m data_pipelines.microtv",
         description="Generates a miniature TV corpus, subtitled in three languages.",
     )
@@ -23,17 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
         "--workers", type=int, default=os.cpu_count(), help="processes that draw"
     )
     chosen = parser.parse_args(arguments)
-    try:
-        generate(
-            chosen.out,
-            num_videos=chosen.videos,
-            seed=chosen.seed,
-            workers=chosen.workers,
-        )
-    except (OutputError, PlanError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    generate(
+        chosen.out,
+        num_videos=chosen.videos,
+        seed=chosen.seed,
+        workers=checked_workers(chosen.workers),
+    )
 
 
 if __name__ == "__main__":

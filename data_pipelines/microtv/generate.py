@@ -7,10 +7,8 @@ subtitles/<id>.<language>.srt
 annotations/<tvr|tvqa|violin|tvc>_<train|val|test>.jsonl
 """
 
-import concurrent.futures
 import dataclasses
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -33,7 +31,9 @@ from data_pipelines.microtv.annotations import (
 from data_pipelines.microtv.drawing import SIZE, scene_pictures
 from data_pipelines.microtv.facts import SPLITS
 from data_pipelines.microtv.plan import FPS, VideoPlan, plan_corpus
-from data_pipelines.readers.errors import InputError
+from data_pipelines.readers.errors import InputError, found, in_words
+from data_pipelines.readers.fields import read_json
+from data_pipelines.workers import spread
 
 FORMAT = 1
 CODEC: Final = "mpeg4"
@@ -47,6 +47,11 @@ class OutputError(InputError):
 
 def generate(out: Path, *, num_videos: int, seed: int, workers: int = 1) -> None:
     """Writes the corpus, or checks that the one in `out` is the one asked for."""
+    with in_words(out):
+        _generate(out, num_videos, seed, workers)
+
+
+def _generate(out: Path, num_videos: int, seed: int, workers: int) -> None:
     if (out / "manifest.json").exists():
         _check_same(out / "manifest.json", num_videos=num_videos, seed=seed)
         return
@@ -60,17 +65,14 @@ def generate(out: Path, *, num_videos: int, seed: int, workers: int = 1) -> None
 
 def _check_same(manifest: Path, **wanted: int) -> None:
     try:
-        found = json.loads(manifest.read_text())
-    except ValueError as error:
-        raise OutputError(f"{manifest}: not JSON ({error}): remove it") from error
-    if not isinstance(found, dict):
-        raise OutputError(f"{manifest}: not a JSON object: remove it")
+        there = read_json(manifest).values
+    except InputError as error:
+        raise OutputError(f"{error}: remove it, or name another --out") from None
     for field, value in {"format": FORMAT, **wanted}.items():
-        if found.get(field) != value:
-            raise OutputError(
-                f"{manifest}: {field} is {found.get(field)}, asked for {value}:"
-                " name another --out"
-            )
+        kept = there.get(field)
+        if type(kept) is not int or kept != value:
+            problem = f"{field} is {found(kept)}, asked for {value}"
+            raise OutputError(f"{manifest}: {problem}: name another --out")
 
 
 def _claim(out: Path) -> None:
@@ -157,16 +159,8 @@ def _write_videos(
     folder: Path, plans: list[VideoPlan], seed: int, workers: int
 ) -> None:
     """One process a worker: drawing holds the interpreter, threads would not help."""
-    write = partial(_write_video, folder, seed)
-    if workers <= 1:
-        for plan in plans:
-            write(plan)
-        return
-    # Spawned, not forked: the caller may have started threads (JAX does).
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
-        for _ in pool.map(write, plans, chunksize=8):
-            pass
+    for _ in spread(partial(_write_video, folder, seed), plans, workers):
+        pass
 
 
 def _write_video(folder: Path, seed: int, plan: VideoPlan) -> None:

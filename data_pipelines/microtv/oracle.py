@@ -8,9 +8,7 @@ fitted on the training videos. How often an oracle that sees (the facts so read)
 And what plain word matching finds, for every query and subtitle language.
 """
 
-import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -20,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.bm25 import BM25, rank_of, tokens_of
+from data_pipelines.command import Parser, answer
 from data_pipelines.features.extractor import PixelExtractor
-from data_pipelines.features.reader import VideoFileError, read_frames
+from data_pipelines.features.reader import read_frames
 from data_pipelines.microtv.facts import (
     SAID,
     SHOWN_IN_VT,
@@ -30,6 +29,7 @@ from data_pipelines.microtv.facts import (
     VISUAL,
     Facts,
 )
+from data_pipelines.readers.fields import read_json, read_json_lines
 
 CHANNELS = ("sees", "hears", "both")
 KINDS = ("v", "t", "vt")
@@ -56,8 +56,7 @@ class LoggedVideo:
 
 def read_log(folder: Path, split: str, interval: float = 1.5) -> list[LoggedVideo]:
     """The videos of a split with their frames, decoded as any user's would be."""
-    with (folder / "events.jsonl").open(encoding="utf-8") as log:
-        lines = [json.loads(line) for line in log]
+    lines = [dict(row.values) for row in read_json_lines(folder / "events.jsonl")]
     return [_decoded(folder, ln, interval) for ln in lines if ln["split"] == split]
 
 
@@ -163,10 +162,10 @@ def _fit(frames: Sequence[Facts], asked: Facts) -> int:
 
 def word_matching(folder: Path, split: str) -> dict[tuple[str, str, str], float]:
     """(query type, query language, subtitle language) -> MRR of BM25 over videos."""
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_json(folder / "manifest.json").values
     languages, names = manifest["languages"], manifest["splits"][split]
-    lines = (folder / "annotations" / f"tvr_{split}.jsonl").read_text(encoding="utf-8")
-    queries = [json.loads(line) for line in lines.splitlines()]
+    rows = read_json_lines(folder / "annotations" / f"tvr_{split}.jsonl")
+    queries = [row.values for row in rows]
     rng = np.random.default_rng(0)
     table = {}
     for subtitles in languages:
@@ -202,22 +201,21 @@ def chance_mrr(num_videos: int) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    """Exit codes of `command.answer`."""
+    return answer(lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> None:
+    parser = Parser(
         prog="python -m data_pipelines.microtv.oracle",
         description="Prints what each channel of a generated corpus can answer.",
     )
     parser.add_argument("folder", type=Path, help="a corpus written by microtv")
     parser.add_argument("--split", default="test", choices=SPLITS, help="whose queries")
     chosen = parser.parse_args(arguments)
-    try:
-        eye = Eye.fitted(read_log(chosen.folder, "train"))
-        videos = read_log(chosen.folder, chosen.split)
-        matching = word_matching(chosen.folder, chosen.split)
-    except (VideoFileError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    _print_tables(eye, videos, matching)
-    return 0
+    eye = Eye.fitted(read_log(chosen.folder, "train"))
+    videos = read_log(chosen.folder, chosen.split)
+    _print_tables(eye, videos, word_matching(chosen.folder, chosen.split))
 
 
 def _print_tables(

@@ -1,5 +1,8 @@
 """How bad input is reported: errors in one line, harmless oddities as counts."""
 
+import contextlib
+import errno
+from collections.abc import Iterator
 from typing import Any
 
 MAX_MESSAGE = 399
@@ -28,6 +31,33 @@ def wrong(place: object, field: str, problem: str, remedy: str = "") -> InputErr
     where = printable(shortened(str(place), MAX_PLACE))
     what = f"{printable(field)}: {problem}" if field else problem
     return InputError(f"{where}: {what}" + (f" ({remedy})" if remedy else ""))
+
+
+_ROOM = "make room and start again: what is finished is kept"
+_RIGHTS = "change its permissions, or name another place"
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _ROOM),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _RIGHTS),
+    errno.EEXIST: "it is in the way: remove it, or name another place",
+    errno.ENOTDIR: "a file stands where a folder should: name another place",
+    errno.EISDIR: "a folder stands where a file should: name another place",
+    errno.ENOENT: "check the name; nothing may be removed meanwhile",
+    errno.ENAMETOOLONG: "name a shorter place",
+}
+
+
+@contextlib.contextmanager
+def in_words(place: object = "") -> Iterator[None]:
+    """What the system refuses inside (no room, no right) becomes an InputError.
+
+    It names the file that the system names, else `place`.
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "see to it and start again")
+        problem = error.strerror or str(error) or type(error).__name__
+        raise wrong(error.filename or place or "system", "", problem, remedy) from None
 
 
 def found(value: Any) -> str:

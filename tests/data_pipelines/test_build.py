@@ -381,9 +381,9 @@ def test_workers_end_with_a_killed_build(tmp_path):
     script = (
         "import multiprocessing, time, os\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "from data_pipelines.builders.shards import leave_with_parent\n"
-        "context = multiprocessing.get_context('forkserver')\n"
-        "pool = ProcessPoolExecutor(1, context, initializer=leave_with_parent)\n"
+        "from data_pipelines.workers import begin\n"
+        "context = multiprocessing.get_context('spawn')\n"
+        "pool = ProcessPoolExecutor(1, context, initializer=begin)\n"
         "print(pool.submit(os.getpid).result(), flush=True)\n"
         "time.sleep(600)\n"
     )
@@ -414,7 +414,7 @@ def test_a_full_disk_is_one_line_and_the_finished_files_are_kept(
         code, _, error = run(capsys, "microtv", *where, *features)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert code == 75
+    assert code == 2
     assert "File too large" in error
     assert error.count("\n") == 1
     monkeypatch.undo()
@@ -440,7 +440,7 @@ def test_a_killed_worker_is_one_line(tmp_path):
     )
     command = [sys.executable, "-c", script, tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert "one of 2 workers was killed" in done.stdout
+    assert "one of 2 processes was killed" in done.stdout
 
 
 def is_running(process):
@@ -484,7 +484,7 @@ def test_oddities_are_counted_on_stderr(release, capsys):
     [
         (("--data_dir", "nowhere"), "nowhere: --data_dir: is not a directory"),
         (("--features", "nowhere"), "nowhere: --features: is not a directory"),
-        (("--interval", "0"), "--interval: found 0, expected seconds above 0"),
+        (("--interval", "0"), "--interval: found 0, expected seconds from 0.01"),
         (("--interval", "nan"), "--interval: found nan"),
         (("--workers", "0"), "--workers: found 0, expected 1 or more"),
         (("--fold", "5"), "--fold: found 5, expected 0, 1, 2, 3 or 4"),
