@@ -23,8 +23,8 @@ MAX_TOKENS = 60
 
 
 def hidden_tokens(
-    tokens: Sequence[int],
-    draws: random.Random,
+    tokens: Sequence[int] | np.ndarray,
+    rng: random.Random,
     *,
     rate: float,
     mask_id: int,
@@ -36,14 +36,14 @@ def hidden_tokens(
     """
     shown, labels = np.array(tokens, np.int64), np.full(len(tokens), IGNORED, np.int64)
     for place, token in enumerate(tokens):
-        u = draws.random()
+        u = rng.random()
         if u >= rate:
             continue
         labels[place] = token
         if u / rate < 0.8:
             shown[place] = mask_id
         elif u / rate < 0.9:
-            shown[place] = draws.choice(range(*ordinary))
+            shown[place] = rng.choice(range(*ordinary))
     if (labels == IGNORED).all():
         shown[0], labels[0] = mask_id, tokens[0]
     return shown, labels

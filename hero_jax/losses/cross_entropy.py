@@ -1,4 +1,4 @@
-"""Cross entropy over the positions that count."""
+"""Cross entropy, and accuracy, over the positions that count."""
 
 import jax
 import jax.numpy as jnp
@@ -26,3 +26,11 @@ def cross_entropy(
 ) -> Scalar:
     """Mean cross entropy where `mask` is true; 0 where it is true nowhere (H-24)."""
     return masked_mean(cross_entropies(logits, labels, mask), mask)
+
+
+def accuracy(
+    logits: Float[Array, "N V"], labels: Int[Array, "N"], mask: Bool[Array, "N"]
+) -> Scalar:
+    """Share of the positions in `mask` whose highest logit is the label's."""
+    hits = jnp.argmax(logits, axis=1) == labels
+    return masked_mean(hits.astype(jnp.float32), mask)

@@ -157,10 +157,8 @@ def hierarchy_gradient(golden: Golden, case: Case, dtype: str) -> Result:
     return Result(outputs, pretrained.to_official(gradient))
 
 
-def masked_words(golden: Golden, case: Case, dtype: str) -> Result:
-    """`mlm`: logits of the masked tokens and their cross entropy."""
-    hero, params = load(golden, case.meta["weights"], dtype)
-    given = case.inputs
+def word_loss(hero: Hero, given: Arrays) -> Callable[[Any], tuple[Any, dict]]:
+    """`mlm`: parameters -> mean cross entropy of the masked tokens, and the outputs."""
     num_frames = given["v_feat"].shape[1]
     batch = row_batch(
         {
@@ -174,7 +172,6 @@ def masked_words(golden: Golden, case: Case, dtype: str) -> Result:
     )
     row, slot = np.nonzero(given["txt_mask_tgt"])
 
-    @jax.jit
     def loss(params):
         def logits(h: Hero):
             return h.word_logits(h.cross_modal_rows(batch)[row, slot])
@@ -184,8 +181,7 @@ def masked_words(golden: Golden, case: Case, dtype: str) -> Result:
         total = jnp.mean(losses)
         return total, {"logits": words, "loss_vec": losses, "loss": total}
 
-    gradient, outputs = jax.grad(loss, has_aux=True)(params)
-    return Result(outputs, pretrained.to_official(gradient))
+    return loss
 
 
 # --- Retrieval: scores, spans and their losses ---
@@ -710,7 +706,6 @@ HANDLERS: Mapping[str, Callable[[Golden, Case, str], Result]] = {
     "fenc_(repr|repr_masked|txt)": cross_modal,
     "hier_repr_grad": hierarchy_gradient,
     "hier_repr.*": hierarchy,
-    "mlm": masked_words,
     "vsm_allgather_2rank": two_ranks,
     RETRIEVAL: retrieval,
     "module_.*": module,

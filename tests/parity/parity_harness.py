@@ -19,17 +19,13 @@ from hero_jax.model.hero import HeroConfig
 
 Arrays = Mapping[str, np.ndarray]
 
-COVERED = re.compile(r"(fenc|hier|module|vsm|vcmr|vr|videoqa|tvc)_.*|mlm|violin")
-NOT_YET_COVERED = re.compile(r"mffr|mfm_nce|fom")
-"""Cases of objectives and tasks that this project does not have yet."""
+COVERED = re.compile(
+    r"(fenc|hier|module|vsm|vcmr|vr|videoqa|tvc)_.*|mlm|mffr|mfm_nce|fom|violin"
+)
 
 
 def is_covered(name: str) -> bool:
     return COVERED.fullmatch(name) is not None
-
-
-def is_not_yet_covered(name: str) -> bool:
-    return NOT_YET_COVERED.fullmatch(name) is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,10 +121,12 @@ def output_tolerance(case: Case, name: str, dtype: str) -> float:
     """Of the largest value (README, section 9).
 
     Where the official float32 itself strays further from float64 (a fully masked row
-    adds 1e-4 to the score's last digits), we may stray as far.
+    adds 1e-4 to the score's last digits), we may stray as far. So where it rounds to
+    float32 even among float64 (the logits of mfm_nce).
     """
     if dtype == "float64":
-        return 1e-11
+        is_rounded = case.arrays[f"out64/{name}"].dtype == np.float32
+        return 1e-6 if is_rounded else 1e-11
     recorded = case.meta.get("f32_vs_f64", {}).get(name, {}).get("rel_to_scale", 0)
     return max(1e-5, 3 * recorded)
 

@@ -6,9 +6,15 @@ import re
 import answer_cases
 import caption_cases
 import parity_cases
+import pretraining_cases
 from parity_harness import Golden, Result
 
-HANDLERS = parity_cases.HANDLERS | answer_cases.HANDLERS | caption_cases.HANDLERS
+HANDLERS = (
+    parity_cases.HANDLERS
+    | pretraining_cases.HANDLERS
+    | answer_cases.HANDLERS
+    | caption_cases.HANDLERS
+)
 
 
 @functools.cache
