@@ -55,7 +55,7 @@ class MfmHead(nn.Module):
     ) -> Float[Array, "B F E"]:
         is_masked = jnp.asarray(batch.is_masked)
         features = jnp.where(is_masked[..., None], 0, batch.videos.features)
-        videos = batch.videos.replace(features=features)
+        videos = dataclasses.replace(batch.videos, features=features)
         frames = hero.encode_videos(videos, frame_is_masked=is_masked, train=train)
         return hero.frame_features(frames)
 

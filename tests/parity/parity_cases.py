@@ -157,10 +157,10 @@ def hierarchy_gradient(golden: Golden, case: Case, dtype: str) -> Result:
     return Result(outputs, pretrained.to_official(gradient))
 
 
-def word_loss(hero: Hero, given: Arrays) -> Callable[[Any], tuple[Any, dict]]:
-    """`mlm`: parameters -> mean cross entropy of the masked tokens, and the outputs."""
+def word_batch(given: Arrays) -> VideoBatch:
+    """The rows of an `mlm` batch, each with its own frames."""
     num_frames = given["v_feat"].shape[1]
-    batch = row_batch(
+    return row_batch(
         {
             "f_v_feats": given["v_feat"],
             "f_v_pos_ids": np.arange(num_frames)[None],
@@ -170,6 +170,11 @@ def word_loss(hero: Hero, given: Arrays) -> Callable[[Any], tuple[Any, dict]]:
             "f_gather_index": given["gather_index"],
         }
     )
+
+
+def word_loss(hero: Hero, given: Arrays) -> Callable[[Any], tuple[Any, dict]]:
+    """`mlm`: parameters -> mean cross entropy of the masked tokens, and the outputs."""
+    batch = word_batch(given)
     row, slot = np.nonzero(given["txt_mask_tgt"])
 
     def loss(params):

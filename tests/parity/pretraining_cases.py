@@ -77,14 +77,18 @@ def frame_nce(hero: Hero, case: Case) -> Loss:
     return loss
 
 
-def frame_order(hero: Hero, case: Case) -> Loss:
-    """`fom`: the recorded order is where each frame goes, ours where each is from."""
+def order_batch(case: Case) -> FomBatch:
+    """The recorded order is where each frame goes, ours where each is from."""
     given = case.inputs
     videos = videos_of(given, case.meta["in_meta"])
     source = np.argsort(given["shuffled_orders"], axis=1)
-    targets = given["targets"].ravel()
-    batch = FomBatch(videos, source, given["targets"] >= 0)
-    predict = predictor(hero, FomHead(), batch)
+    return FomBatch(videos, source, given["targets"] >= 0)
+
+
+def frame_order(hero: Hero, case: Case) -> Loss:
+    """`fom`: the true place of every frame that was moved."""
+    targets = case.inputs["targets"].ravel()
+    predict = predictor(hero, FomHead(), order_batch(case))
 
     def loss(params):
         logits = rearrange(predict(params), "b f v -> (b f) v")
