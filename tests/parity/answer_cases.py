@@ -41,7 +41,7 @@ def questions(golden: Golden, case: Case, dtype: str) -> Result:
     def loss(params):
         logits, start, end = hero.apply({"params": params}, method=predict)
         labels, spans = jnp.asarray(given["targets"])[:, 0], given["ts_targets"]
-        objective = AnswerLoss(case.meta["lw_st_ed"])
+        objective = AnswerLoss(float(case.meta["lw_st_ed"]))
         total, terms = objective(logits, start, end, labels, spans)
         return total, {
             "logits": logits,

@@ -1,0 +1,226 @@
+"""TVQA, How2QA, VLEP and VIOLIN as their authors, and VALUE, published them (E.4).
+
+    <dataset>_<split>.jsonl          questions or statements; also <..>_release.jsonl
+    *subtitles[_<language>].jsonl    dialogue, English where no language is named
+    *video2dur_idx.json              durations; without it frames tell (--features)
+
+A split has the videos that its lines are about, in the order of their first line.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from data_pipelines.builders.base import CorpusBuilder
+from data_pipelines.builders.frames import Frames, Timeline, raw_split
+from data_pipelines.builders.raw import RawCorpus, RawSplit, Request
+from data_pipelines.readers.annotations import ALIASES, read_durations
+from data_pipelines.readers.errors import wrong
+from data_pipelines.readers.fields import checked_split, read_json_lines
+from data_pipelines.readers.questions import read_questions
+from data_pipelines.readers.reading import ENGLISH, Reading
+from data_pipelines.readers.statements import read_statements
+from data_pipelines.readers.subtitles import read_subtitle_lines
+from data_pipelines.schema import Question, Statement, Subtitle
+
+SUBTITLES = re.compile(r".*subtitles(?:_([a-z]{2,3}))?\.jsonl")
+
+Records = tuple[Any, ...]
+Dialogues = Mapping[str, Mapping[str, tuple[Subtitle, ...]]]
+"""Video id -> language -> lines."""
+
+
+class JudgedBuilder(CorpusBuilder):
+    """Reads one of them; `DATASET` begins the names of its files."""
+
+    DATASET: ClassVar[str]
+    KIND: ClassVar[str] = "questions"
+    """The records that its lines become."""
+
+    @classmethod
+    def read(cls, request: Request) -> RawCorpus:
+        frames = Frames.of(request, request.features)
+        release = _Release(cls.DATASET, cls.KIND, request, frames)
+        files = release.files()
+        timelines = release.timelines(files)
+        records = release.records(files, timelines)
+        dialogues = release.dialogues(timelines)
+        languages = languages_of(records)
+        return frames.corpus(
+            cls.DATASET,
+            languages,
+            {
+                split: release.split(
+                    timelines[split], records[split], dialogues, languages
+                )
+                for split in files
+            },
+        )
+
+
+class Tvqa(JudgedBuilder):
+    """Five answers a question, about TV shows."""
+
+    DATASET = "tvqa"
+
+
+class How2Qa(JudgedBuilder):
+    """Four answers a question, about instructional videos."""
+
+    DATASET = "how2qa"
+
+
+class Vlep(JudgedBuilder):
+    """Two events, one of which happens next."""
+
+    DATASET = "vlep"
+
+
+class Violin(JudgedBuilder):
+    """Statements and their contraries."""
+
+    DATASET = "violin"
+    KIND = "statements"
+
+
+READERS: Mapping[str, Callable[[Path, Reading], Records]] = {
+    "questions": read_questions,
+    "statements": read_statements,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Release:
+    """One pass over a folder."""
+
+    dataset: str
+    kind: str
+    request: Request
+    frames: Frames
+
+    def files(self) -> dict[str, Path]:
+        """Split -> the file of its lines, by name."""
+        name = re.compile(rf"{self.dataset}_(.+?)(?:_release)?\.jsonl")
+        found: dict[str, Path] = {}
+        for path in sorted(self.request.data_dir.iterdir()):
+            match = name.fullmatch(path.name)
+            if not match or SUBTITLES.fullmatch(path.name):
+                continue
+            split = checked_split(match[1], path, "")
+            if split in found:
+                problem = f"is the split {split!r}, as {found[split].name} is"
+                raise wrong(path, "", problem, "keep one of them")
+            found[split] = path
+        if not found:
+            problem = f"found no {self.dataset}_<split>.jsonl"
+            raise wrong(self.request.data_dir, "", problem, "is it the release?")
+        return found
+
+    def timelines(self, files: Mapping[str, Path]) -> dict[str, list[Timeline]]:
+        """The videos of each split that are kept, measured."""
+        stated = self._durations()
+        if not stated and self.request.features is None:
+            problem = "found no *video2dur_idx.json, and no --features to measure"
+            raise wrong(self.request.data_dir, "", problem, "give one of them")
+        known: dict[str, Timeline | None] = {}
+        measured: dict[str, list[Timeline]] = {}
+        for split, path in files.items():
+            ids = dict.fromkeys(
+                row.identifier("vid_name") for row in read_json_lines(path)
+            )
+            for video_id in ids:
+                if video_id not in known:
+                    known[video_id] = self._timeline(video_id, stated, path)
+            measured[split] = [line for v in ids if (line := known[v])]
+        return measured
+
+    def _durations(self) -> dict[str, float]:
+        files = sorted(self.request.data_dir.glob("*video2dur_idx.json"))
+        tables = [videos for file in files for videos in read_durations(file).values()]
+        return {video: seconds for table in tables for video, seconds in table.items()}
+
+    def _timeline(
+        self, video_id: str, stated: Mapping[str, float], path: Path
+    ) -> Timeline | None:
+        duration = stated.get(video_id)
+        if duration is not None or self.request.features is not None:
+            return self.frames.timeline(video_id, duration)
+        if not self.request.allow_missing:
+            problem = f"{video_id!r} has no duration in *video2dur_idx.json"
+            remedy = "add it, or pass --allow_missing to drop the video"
+            raise wrong(path, "vid_name", problem, remedy)
+        self.request.tally.add("videos without a duration, dropped", path)
+        return None
+
+    def records(
+        self, files: Mapping[str, Path], timelines: Mapping[str, Sequence[Timeline]]
+    ) -> dict[str, Records]:
+        """The questions or statements of each split, about the videos that are kept."""
+        return {
+            split: READERS[self.kind](
+                path,
+                Reading(
+                    durations={v.video_id: v.duration for v in timelines[split]},
+                    tally=self.request.tally,
+                    allow_missing=self.request.allow_missing,
+                ),
+            )
+            for split, path in files.items()
+        }
+
+    def dialogues(self, timelines: Mapping[str, Sequence[Timeline]]) -> Dialogues:
+        """What is said in the videos, from whichever subtitle files there are."""
+        durations = {
+            v.video_id: v.duration for ones in timelines.values() for v in ones
+        }
+        found: dict[str, dict[str, tuple[Subtitle, ...]]] = {}
+        for path in sorted(self.request.data_dir.iterdir()):
+            if not (match := SUBTITLES.fullmatch(path.name)):
+                continue
+            read = read_subtitle_lines(
+                path,
+                language=match[1] or ENGLISH,
+                durations=durations,
+                tally=self.request.tally,
+                allow_missing=True,  # releases share subtitle files of whole shows
+            )
+            for video_id, lines in read.items():
+                found.setdefault(video_id, {}).update(lines)
+        for video_id in durations.keys() - found.keys():
+            self.request.tally.add("videos without subtitles", video_id)
+        return found
+
+    def split(
+        self,
+        timelines: Sequence[Timeline],
+        records: Records,
+        dialogues: Dialogues,
+        languages: Sequence[str],
+    ) -> RawSplit:
+        measured = [
+            (
+                line,
+                {c: dialogues.get(line.video_id, {}).get(c, ()) for c in languages},
+            )
+            for line in timelines
+        ]
+        return raw_split(measured, (), **{self.kind: records})
+
+
+def languages_of(records: Mapping[str, Records]) -> tuple[str, ...]:
+    """The languages that anything is asked in, English first; machines' are none."""
+    codes = {
+        code
+        for ones in records.values()
+        for record in ones
+        for texts in _texts(record)
+        for code in texts
+    } - set(ALIASES.values())
+    return tuple(sorted(codes, key=lambda code: (code != ENGLISH, code)))
+
+
+def _texts(record: Question | Statement) -> list[Mapping[str, str]]:
+    answers = record.answers if isinstance(record, Question) else ()
+    return [record.texts, *answers]
