@@ -43,6 +43,8 @@ def open_corpus(directory: str | Path, dataset: str, split: str) -> Corpus:
         questions=_records(root, "questions", split, counts.num_questions),
         statements=_records(root, "statements", split, counts.num_statements),
         captions=_records(root, "captions", split, counts.num_captions),
+        tokens=_records(root, "tokens", split, counts.num_tokens),
+        special_tokens=manifest.special_tokens,
     )
 
 
@@ -72,7 +74,7 @@ def _read_at_once(manifest: Manifest, split: str) -> list[str]:
 def _fingerprint(manifest: Manifest, split: str) -> dict[str, str | int]:
     counts = dataclasses.asdict(manifest.splits[split])
     # Left out where there are none, so that older runs know their dataset again.
-    for kind in ("questions", "statements", "captions"):
+    for kind in ("questions", "statements", "captions", "tokens"):
         if not counts[f"num_{kind}"]:
             del counts[f"num_{kind}"]
     return {

@@ -1,5 +1,6 @@
 """The records: what a dataset hands out. Plain numpy; times are in seconds."""
 
+import array
 import dataclasses
 from collections.abc import Mapping, Sequence
 
@@ -102,6 +103,20 @@ class CaptionedMoment:
     captions: tuple[Caption, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """Token ids of one record's texts, as the database it came from holds them.
+
+    `kind` and `record_id` name the record: "videos", "queries" and so on. `texts` are
+    its subtitles, a question and its answers, or captions, in order, without special
+    tokens (those are in `Corpus.special_tokens`).
+    """
+
+    kind: str
+    record_id: str
+    texts: tuple[array.array, ...]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
     """One opened split: videos, their features and what is asked about them."""
@@ -121,3 +136,7 @@ class Corpus:
     questions: Sequence[Question] = ()
     statements: Sequence[Statement] = ()
     captions: Sequence[CaptionedMoment] = ()
+    tokens: Sequence[Tokens] = ()
+    """Where the dataset was converted from databases; elsewhere texts are tokenised."""
+    special_tokens: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """BOS, SEP and so on, for `tokens`; V_FIRST and V_END bound the ordinary ones."""

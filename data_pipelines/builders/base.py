@@ -16,7 +16,7 @@ import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -33,6 +33,8 @@ from data_pipelines.builders.manifest import (
 )
 from data_pipelines.builders.raw import RawCorpus, RawSplit, Request
 from data_pipelines.builders.shards import Job, Shard, write_shards
+
+T = TypeVar("T")
 
 TEXT_RECORDS = 20_000
 """Records of one text file."""
@@ -132,8 +134,8 @@ def _groups(split: RawSplit, kind: str, raw: RawCorpus) -> Iterator[Sequence[Any
     yield from _groups_by_size(zip(split.feature_files, sizes))
 
 
-def _groups_by_size(files: Iterable[tuple[Path, int]]) -> Iterator[Sequence[Path]]:
-    group: list[Path] = []
+def _groups_by_size(files: Iterable[tuple[T, int]]) -> Iterator[Sequence[T]]:
+    group: list[T] = []
     total = 0
     for file, size in files:
         if group and total + size > FEATURE_BYTES:

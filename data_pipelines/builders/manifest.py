@@ -16,7 +16,7 @@ from data_pipelines.schema import SCHEMA_VERSION
 
 NAME = "corpus.json"
 ALWAYS = ("videos", "queries", "parallel")
-KINDS = (*ALWAYS, "questions", "statements", "captions", "features")
+KINDS = (*ALWAYS, "questions", "statements", "captions", "tokens", "features")
 """What records may be of; those that are not always there only where there are any."""
 VERSION = f"{SCHEMA_VERSION}.0.0"
 """The TFDS version of everything that this program writes."""
@@ -41,6 +41,8 @@ class Split:
     num_statements: int = 0
     num_captions: int = 0
     """Captioned moments."""
+    num_tokens: int = 0
+    """Records whose token ids are kept."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class Manifest:
     """Digest of the raw records that it was built from."""
     splits: Mapping[str, Split]
     files: Mapping[str, File]
+    special_tokens: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def stored_split(split: str) -> str:
@@ -68,7 +71,7 @@ def kinds_of(raw: RawCorpus) -> tuple[str, ...]:
     there = {
         kind
         for split in raw.splits.values()
-        for kind in ("questions", "statements", "captions")
+        for kind in ("questions", "statements", "captions", "tokens")
         if getattr(split, kind)
     }
     there |= {"features"} if raw.feature_dtype else set()
@@ -106,10 +109,12 @@ def make_manifest(root: Path, raw: RawCorpus, shards: Iterable[Shard]) -> Manife
                 num_questions=len(split.questions),
                 num_statements=len(split.statements),
                 num_captions=len(split.captions),
+                num_tokens=len(split.tokens),
             )
             for name, split in raw.splits.items()
         },
         files=files,
+        special_tokens=raw.special_tokens,
     )
 
 

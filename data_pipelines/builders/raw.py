@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.readers.errors import Tally
+from data_pipelines.readers.packed import StoredFrames
 from data_pipelines.schema import (
     SCHEMA_VERSION,
     CaptionedMoment,
     Query,
     Question,
     Statement,
+    Tokens,
     Video,
 )
 
@@ -48,15 +50,16 @@ class RawSplit:
     videos: tuple[Video, ...]
     queries: tuple[Query, ...] = ()
     parallel: tuple[Mapping[str, str], ...] = ()
-    feature_files: tuple[Path, ...] = ()
+    feature_files: tuple[Path | StoredFrames, ...] = ()
     questions: tuple[Question, ...] = ()
     statements: tuple[Statement, ...] = ()
     captions: tuple[CaptionedMoment, ...] = ()
+    tokens: tuple[Tokens, ...] = ()
 
     def texts(self) -> Iterator[Any]:
         """Every record but the frames."""
         yield from (*self.videos, *self.queries, *self.parallel)
-        yield from (*self.questions, *self.statements, *self.captions)
+        yield from (*self.questions, *self.statements, *self.captions, *self.tokens)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,16 +74,20 @@ class RawCorpus:
     feature_width: int = NO_FEATURES_WIDTH
     feature_dtype: str | None = None
     """float16 or float32; None where there are no features."""
+    special_tokens: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def digest(self) -> str:
         """Changes with any record and any feature file (by name, size and date)."""
         found = hashlib.sha256(f"{SCHEMA_VERSION} {self.feature_dtype}".encode())
         found.update(repr((self.name, self.languages, self.interval)).encode())
+        if self.special_tokens:
+            found.update(repr(self.special_tokens).encode())
         for name, split in self.splits.items():
             for record in (name, *split.texts()):
                 found.update(repr(record).encode())
             for file in split.feature_files:
-                found.update(repr(file_state(file)).encode())
+                state = file_state(file) if isinstance(file, Path) else file.state()
+                found.update(repr(state).encode())
         return found.hexdigest()
 
 

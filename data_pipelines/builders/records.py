@@ -4,8 +4,9 @@ Times are float64 as raw bytes: a list of TFDS floats would be rounded to float3
 61.46 s would end in another frame.
 """
 
+import array
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from data_pipelines.schema import (
     Question,
     Statement,
     Subtitle,
+    Tokens,
     Video,
 )
 
@@ -73,6 +75,12 @@ def features_of(kind: str) -> tfds.features.FeaturesDict:
             "video_id": text,
             "is_true": number,
             "opposite": text,
+        },
+        "tokens": {
+            "kind": text,
+            "record_id": text,
+            "counts": numbers,
+            "ids": _tensor((None,), np.int32),
         },
         "captions": {
             "moment_id": text,
@@ -267,14 +275,34 @@ def _to_captions(example: Example) -> CaptionedMoment:
     )
 
 
+def _from_tokens(tokens: Tokens) -> dict[str, Any]:
+    return {
+        "kind": tokens.kind,
+        "record_id": tokens.record_id,
+        "counts": _counts(tokens.texts),
+        "ids": np.array([i for ids in tokens.texts for i in ids], np.int32),
+    }
+
+
+def _to_tokens(example: Example) -> Tokens:
+    counts, ids = example["counts"], example["ids"]
+    ends = np.cumsum(counts, dtype=int)
+    texts = (ids[end - n : end].tobytes() for n, end in zip(counts, ends))
+    return Tokens(
+        kind=example["kind"].decode(),
+        record_id=example["record_id"].decode(),
+        texts=tuple(array.array("i", text) for text in texts),
+    )
+
+
 def _to_moment(example: Example) -> tuple[float, float] | None:
     for start, end in example["moments"]:
         return float(start), float(end)
     return None
 
 
-def _counts(groups: Sequence[Mapping[str, str]]) -> np.ndarray:
-    return np.array([len(texts) for texts in groups], np.int64)
+def _counts(groups: Sequence[Sized]) -> np.ndarray:
+    return np.array([len(group) for group in groups], np.int64)
 
 
 def _to_groups(
@@ -307,6 +335,7 @@ _ENCODERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "questions": _from_question,
     "statements": _from_statement,
     "captions": _from_captions,
+    "tokens": _from_tokens,
 }
 _DECODERS: dict[str, Callable[[Example], Any]] = {
     "videos": _to_video,
@@ -315,4 +344,5 @@ _DECODERS: dict[str, Callable[[Example], Any]] = {
     "questions": _to_question,
     "statements": _to_statement,
     "captions": _to_captions,
+    "tokens": _to_tokens,
 }

@@ -18,6 +18,7 @@ import numpy as np
 
 from data_pipelines.readers.errors import InputError, found, wrong
 from data_pipelines.readers.fields import opened
+from data_pipelines.readers.lmdb import Entry
 
 KEY = "features"
 MEMBER = f"{KEY}.npy"
@@ -50,7 +51,7 @@ class Header:
         return np.dtype(np.float16 if self.dtype.itemsize == 2 else np.float32)
 
 
-def read_header(path: Path, *, width: int | None = None) -> Header:
+def read_header(path: Path | Entry, *, width: int | None = None) -> Header:
     """The array's header, checked; with `width` it must be so wide."""
     with _member(path) as (file, size):
         header, _ = _checked_header(file, size, path)
@@ -60,7 +61,7 @@ def read_header(path: Path, *, width: int | None = None) -> Header:
     return header
 
 
-def read_features(path: Path, *, width: int | None = None) -> np.ndarray:
+def read_features(path: Path | Entry, *, width: int | None = None) -> np.ndarray:
     """Finite float features [frames, width]: float16 as stored, else float32."""
     read_header(path, width=width)
     with _member(path) as (file, size):
@@ -69,10 +70,11 @@ def read_features(path: Path, *, width: int | None = None) -> np.ndarray:
     values = np.frombuffer(data, header.dtype)
     shape = (header.num_frames, header.width)
     values = values.reshape(shape, order="F" if is_fortran else "C")
-    return _finite(values, header.stored_dtype, path)
+    return finite(values, header.stored_dtype, path)
 
 
-def _finite(values: np.ndarray, dtype: np.dtype, path: Path) -> np.ndarray:
+def finite(values: np.ndarray, dtype: np.dtype, path: object) -> np.ndarray:
+    """The values as they are kept; an InputError names the first that is no number."""
     with np.errstate(over="ignore"):
         stored = values.astype(dtype)
     if not np.isfinite(stored).all():
@@ -83,7 +85,7 @@ def _finite(values: np.ndarray, dtype: np.dtype, path: Path) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _member(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+def _member(path: Path | Entry) -> Iterator[tuple[IO[bytes], int]]:
     """The stream of the array inside the .npz, and its size in bytes."""
     with opened(path) as file:
         try:
@@ -98,7 +100,7 @@ def _member(path: Path) -> Iterator[tuple[IO[bytes], int]]:
             raise wrong(path, KEY, problem, "is the copy complete?") from None
 
 
-def _info(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
+def _info(archive: zipfile.ZipFile, path: object) -> zipfile.ZipInfo:
     names = archive.namelist()
     if names.count(MEMBER) != 1:
         keys = found([name.removesuffix(".npy") for name in names[:5]])
@@ -112,7 +114,7 @@ def _info(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
     return info
 
 
-def _checked_header(file: IO[bytes], size: int, path: Path) -> tuple[Header, bool]:
+def _checked_header(file: IO[bytes], size: int, path: object) -> tuple[Header, bool]:
     """The header of a .npy stream, which then stands at its first value."""
     head = io.BytesIO(file.read(12))
     version = np.lib.format.read_magic(head)
@@ -132,10 +134,11 @@ def _checked_header(file: IO[bytes], size: int, path: Path) -> tuple[Header, boo
         else np.lib.format.read_array_header_2_0
     )
     shape, is_fortran, dtype = read(whole)
-    return _checked(shape, dtype, size - len(whole.getvalue()), path), is_fortran
+    return checked(shape, dtype, size - len(whole.getvalue()), path), is_fortran
 
 
-def _checked(shape: tuple[int, ...], dtype: np.dtype, size: int, path: Path) -> Header:
+def checked(shape: tuple[int, ...], dtype: np.dtype, size: int, path: object) -> Header:
+    """The header of `size` bytes that claim to be frames of this shape."""
     if dtype.kind != "f" or dtype.itemsize > 8:
         problem = f"has type {dtype}, expected float16, float32 or float64"
         raise wrong(path, KEY, problem)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from data_pipelines.readers.errors import InputError, found, kind_of, wrong
+from data_pipelines.readers.lmdb import Entry
 
 MAX_TEXT = 2000
 """Characters of one query or subtitle."""
@@ -34,7 +35,7 @@ CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\ufeff]")
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path | Entry) -> Iterator[IO[bytes]]:
     """The file for reading; that it cannot be opened or read is an InputError."""
     try:
         with path.open("rb") as file:
@@ -210,6 +211,14 @@ def _described(value: Any) -> str:
 def read_json(path: Path) -> Row:
     """A file that holds one JSON object."""
     return _object(read_text(path), str(path))
+
+
+def read_json_list(path: Path) -> list[Any]:
+    """A file that holds one JSON list."""
+    value = _parsed(read_text(path), str(path))
+    if not isinstance(value, list):
+        raise wrong(path, "", f"expected a JSON list, found {_described(value)}")
+    return value
 
 
 def read_json_lines(path: Path) -> Iterator[Row]:

@@ -1,0 +1,1 @@
+"""Released HERO and VALUE databases as datasets of ours."""
