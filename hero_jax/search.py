@@ -8,8 +8,9 @@ from typing import Any
 from hero_jax import checkpoint
 from hero_jax import config as configs
 from hero_jax.errors import UserError
-from hero_jax.tasks.base import Searcher
+from hero_jax.tasks.base import Searcher, Task
 from hero_jax.train import TrainConfig
+from hero_jax.types import PyTree
 
 
 def load(run: str | Path) -> Searcher:
@@ -39,9 +40,16 @@ def evaluate(run: str | Path, split: str) -> Mapping[str, Any]:
         task.evaluate(
             config.model, params, split, predictions_dir=run_dir / "predictions"
         )
-        for task in config.tasks.values()
+        for task in measured(config, params)
     )
     return next((results for results in found if results), {})
+
+
+def measured(config: TrainConfig, params: PyTree) -> list[Task]:
+    """The tasks of a run that retrieve, beside which the others are means; or all."""
+    tasks = list(config.tasks.values())
+    searches = lambda task: task.searcher(config.model, params) is not None
+    return list(filter(searches, tasks)) or tasks
 
 
 def find_run(path: Path) -> Path:

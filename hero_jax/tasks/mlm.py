@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,15 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
-from hero_jax.losses.cross_entropy import cross_entropy
+from data_pipelines import official_pretraining
+from hero_jax.losses.cross_entropy import accuracy, cross_entropy
 from hero_jax.model.hero import Hero
 from hero_jax.model.layout import VideoBatch
 from hero_jax.tasks import packing
-from hero_jax.tasks.base import Task
 from hero_jax.tasks.collate import collate_videos, rows_needed
 from hero_jax.tasks.packing import Plan, Segment
-from hero_jax.tasks.source import Examples, Source, VideoExample
-from hero_jax.types import Array, Bool, Float, Int, Metrics, Scalar
+from hero_jax.tasks.pretraining import (
+    PretrainingTask,
+    lines_in_one_language,
+    official_draws,
+)
+from hero_jax.tasks.source import Source, VideoExample
+from hero_jax.types import Array, Float, Int, Metrics, Scalar
 
 IGNORED = -1
 
@@ -58,48 +63,27 @@ class MlmHead(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Mlm(Task):
+class Mlm(PretrainingTask):
     """Guess the hidden words of the subtitles of one language per video."""
 
-    source: Source
     mask_rate: float = 0.15
     """Share of tokens selected (C.2)."""
 
-    def examples(self, split: str) -> Examples:
-        return self.source.open(split)
-
-    def expected_cost(self, example: VideoExample) -> float:
-        lines = example.lines.values()
-        return float(np.mean([sum(len(s) + 1 for s in line) for line in lines]))
-
     def prepare(self, example: VideoExample, rng: np.random.Generator) -> PreparedMlm:
-        tokenizer = self.source.load_tokenizer()
-        languages = list(example.lines)
-        lines = example.lines[languages[rng.integers(len(languages))]]
+        first = self.source.load_tokenizer().bos
+        lines = lines_in_one_language(example, rng)
+        hide = self._masking(rng)
         segments, labels = [], []
         for line in lines:
             if not len(line.tokens):  # nothing to guess (H-22)
                 continue
-            tokens, label = mask_tokens(
-                line.tokens,
-                rng,
-                rate=self.mask_rate,
-                mask_id=tokenizer.mask,
-                ordinary=tokenizer.ordinary,
-            )
-            pieces = self.source.as_segments(
-                Segment(tokens, line.frames), tokenizer.bos
-            )
+            tokens, label = hide(line.tokens)
+            pieces = self.source.as_segments(Segment(tokens, line.frames), first)
             segments += pieces
-            label = np.concatenate(
-                [[IGNORED], label]
-            )  # the first token is never hidden
+            label = np.concatenate([[IGNORED], label])  # `<s>` is never hidden
             ends = np.cumsum([len(piece.tokens) for piece in pieces])
             labels += np.split(label, ends[:-1])
         return PreparedMlm(example, tuple(segments), tuple(labels))
-
-    def cost(self, prepared: PreparedMlm) -> int:
-        return sum(map(len, prepared.segments))
 
     def collate(
         self,
@@ -133,9 +117,6 @@ class Mlm(Task):
         )
         return batch, {"rows": rows_needed(plans), "masked": needed}
 
-    def fill(self, batch: MlmBatch) -> float:
-        return packing.fill(np.asarray(batch.videos.segment))
-
     def head(self) -> MlmHead:
         return MlmHead()
 
@@ -149,10 +130,28 @@ class Mlm(Task):
     ) -> tuple[Scalar, Metrics]:
         is_masked = jnp.asarray(batch.label) != IGNORED
         loss = cross_entropy(predictions, batch.label, is_masked)
-        return loss, {"accuracy": _accuracy(predictions, batch.label, is_masked)}
+        return loss, {"accuracy": accuracy(predictions, batch.label, is_masked)}
+
+    def num_predictions(self, batch: MlmBatch) -> int:
+        return int(np.sum(batch.label != IGNORED))
 
     def fingerprint(self, split: str) -> dict[str, str | int | float]:
-        return self.examples(split).fingerprint() | {"mask_rate": self.mask_rate}
+        return super().fingerprint(split) | {"mask_rate": self.mask_rate}
+
+    def _masking(
+        self, rng: np.random.Generator
+    ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """Tokens -> tokens with some hidden, and labels."""
+        tokenizer = self.source.load_tokenizer()
+        options: dict[str, Any] = {
+            "rate": self.mask_rate,
+            "mask_id": tokenizer.mask,
+            "ordinary": tokenizer.ordinary,
+        }
+        if self.draws_officially:
+            hide, draws = official_pretraining.hidden_tokens, official_draws(rng)
+            return lambda tokens: hide(tokens, draws, **options)
+        return lambda tokens: mask_tokens(tokens, rng, **options)
 
 
 def mask_tokens(
@@ -193,10 +192,3 @@ def _masked_slots(
     ).ravel()
     slots = np.flatnonzero(labels != IGNORED)
     return slots, labels[slots]
-
-
-def _accuracy(
-    logits: Float[Array, "M V"], labels: Int[Array, "M"], mask: Bool[Array, "M"]
-) -> Scalar:
-    hits = (jnp.argmax(logits, axis=-1) == labels) & mask
-    return hits.sum() / jnp.maximum(mask.sum(), 1)

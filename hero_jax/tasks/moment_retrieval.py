@@ -295,9 +295,7 @@ class MomentRetrieval(Task):
         """Subtitles drawn as queries, and the numbers of the lines to hide for them."""
         lines, hidden, queries = example.lines[language], set(), []
         candidates = [i for i, s in enumerate(lines) if len(s.frames) and len(s.tokens)]
-        count = min(self.num_subtitle_queries, len(candidates))
-        for i in sorted(rng.choice(len(candidates), count, replace=False).tolist()):
-            number = candidates[i]
+        for number in self._chosen_lines(candidates, rng):
             asked = query_language()
             twin = _twin(example, number, language, asked)
             hidden.add(number)
@@ -306,6 +304,14 @@ class MomentRetrieval(Task):
                 span = _span_of_frames(lines[number].frames, example.num_frames)
                 queries.append(PreparedQuery(text, span))
         return hidden, queries
+
+    def _chosen_lines(
+        self, candidates: list[int], rng: np.random.Generator
+    ) -> list[int]:
+        """Which of the lines become queries, in their own order."""
+        count = min(self.num_subtitle_queries, len(candidates))
+        drawn = rng.choice(len(candidates), count, replace=False)
+        return [candidates[i] for i in sorted(drawn.tolist())]
 
     def _annotated(self, example, query_language, rng) -> list[PreparedQuery]:
         count = min(self.num_annotated_queries, len(example.queries))
