@@ -106,6 +106,7 @@ MODULES = {
     **_mlp("statement/score", "violin_pred_head"),
     "caption/position": "position_embeddings",
     "caption/norm": "emb_LayerNorm",
+    "caption/language": "caption_language_embeddings",  # ours: one language has none
     **{
         f"caption/layers/{path}": f"decoder.layer.{{layer}}.{name}"
         for path, name in DECODER_LAYER.items()
@@ -247,7 +248,7 @@ def _use_everything(
         "span": lambda: hero.span_logits(frames[:, 0], frames, mask),
         "answer": lambda: hero.answer(frames[None], mask[None]),
         "statement": lambda: hero.statement(frames, mask),
-        "caption": lambda: hero.caption_states(texts.tokens, frames, mask),
+        "caption": lambda: hero.caption_states(texts.tokens, frames, mask, texts.row),
     }
     for part in parts:
         use[part]()

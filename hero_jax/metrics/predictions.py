@@ -1,8 +1,10 @@
-"""Prediction files in the submission format of TVR (E.6, F.9).
+"""Prediction files in the submission formats of TVR and TVC (E.6, F.9).
 
 {"video2idx": {video_id: index}, "VCMR": [{"desc_id", "desc", "predictions":
  [[index, start, end, score], ...]}], "SVMR": the same in the true video,
  "VR": [[index, 0, 0, score], ...] in the place of the moments}
+
+Captions are JSON lines: {"vid_name", "clip_id", "ts", "descs": [{"desc"}]}.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +34,21 @@ def submission(
         for task, rows in tasks.items()
     }
     return {"video2idx": dict(video_indices)} | entries
+
+
+def caption_rows(
+    captions: Sequence[tuple[str, str, tuple[float, float] | None, str]],
+) -> list[dict[str, Any]]:
+    """The lines of a TVC submission; `captions` are video, moment, times and text.
+
+    Without times (YC2C, VATEX-C) a line has none.
+    """
+    return [
+        {"vid_name": video, "clip_id": _number(name)}
+        | ({} if times is None else {"ts": list(times)})
+        | {"descs": [{"desc": text}]}
+        for video, name, times, text in captions
+    ]
 
 
 def video_rows(videos: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:

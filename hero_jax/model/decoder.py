@@ -31,6 +31,7 @@ class CaptionDecoder(nn.Module):
 
     config: TransformerConfig
     num_positions: int
+    num_languages: int
     numerics: Numerics
 
     def setup(self) -> None:
@@ -39,6 +40,9 @@ class CaptionDecoder(nn.Module):
         start = nn.initializers.normal(1.0)
         self.position = table(self.num_positions, width, numerics, start)
         self.norm = layer_norm(numerics)
+        if self.num_languages > 1:  # officially there is one
+            start = nn.initializers.zeros
+            self.language = table(self.num_languages, width, numerics, start)
         shared = nn.broadcast
         stacked = {"variable_axes": {"params": 0}, "length": self.config.num_layers}
         self.layers = nn.scan(
@@ -62,15 +66,15 @@ class CaptionDecoder(nn.Module):
         words: Float[Array, "N T D"],
         frames: KeysValues,
         frame_mask: Bool[Array, "N F"],
+        language: Int[Array, "N"],
         *,
         train: bool = False,
     ) -> Float[Array, "N T D"]:
         """What follows each word, given the words up to it. Nothing hides padding
         words: they come last, and nothing before them looks at them."""
-        length = words.shape[1]
-        places = jnp.arange(length)
+        places = jnp.arange(words.shape[1])
         bias = self._bias(places[None, :] <= places[:, None])
-        x = self.norm(words + self.position(places))
+        x = self._embedded(words, places, language[:, None])
         seen = self._bias(frame_mask[:, None, None, :])
         return self.layers(x, frames, None, 0, bias, seen, train)[0]
 
@@ -81,10 +85,11 @@ class CaptionDecoder(nn.Module):
         past: KeysValues,
         frames: KeysValues,
         frame_mask: Bool[Array, "N F"],
+        language: Int[Array, "N"],
     ) -> tuple[Float[Array, "N D"], KeysValues]:
         """The same for the one word at `place`; `past` gains its key and value."""
         is_before = jnp.arange(past.keys.shape[2]) <= place
-        x = self.norm(words + self.position(place))[:, None]
+        x = self._embedded(words, place, language)[:, None]
         seen = self._bias(frame_mask[:, None, None, :])
         x, past = self.layers(
             x, frames, past, place, self._bias(is_before), seen, False
@@ -99,6 +104,18 @@ class CaptionDecoder(nn.Module):
             (self.config.num_layers, num_captions, *shape), self.numerics.compute
         )
         return KeysValues(empty, empty)
+
+    def _embedded(
+        self,
+        words: Float[Array, "*N D"],
+        place: Int[Array, "*T"],
+        language: Int[Array, "*L"],
+    ) -> Float[Array, "*N D"]:
+        """No dropout here (A.8). Each word is told in which language to write."""
+        x = words + self.position(place)
+        if self.num_languages > 1:
+            x = x + self.language(language)
+        return self.norm(x)
 
     def _bias(self, is_seen: Bool[Array, "*N"]) -> Float[Array, "*N"]:
         """0 where attention may look. Where it may look nowhere it looks everywhere."""

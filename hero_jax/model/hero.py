@@ -57,6 +57,8 @@ class HeroConfig:
     """Writes captions (A.8: two layers); None where no task asks for any."""
     max_caption_positions: int = 1024
     """Longest caption, in tokens."""
+    num_caption_languages: int = 1
+    """Languages that captions are written in."""
     dropout: float = 0.1
     """Outside the two towers: on embeddings and projections."""
     dropout_kind: DropoutKind = "hash"
@@ -127,7 +129,9 @@ class Hero(nn.Module):
         self.statement = FrameVerdict(c.width, numerics)
         self.word_head = WordHead(numerics)
         if c.decoder is not None:
-            self.caption = CaptionDecoder(c.decoder, c.max_caption_positions, numerics)
+            self.caption = CaptionDecoder(
+                c.decoder, c.max_caption_positions, c.num_caption_languages, numerics
+            )
         self.frame_regression = FrameRegression(c.feature_width, numerics)
         self.order_head = MlpHead(c.max_ordered_frames, numerics)
 
@@ -272,19 +276,17 @@ class Hero(nn.Module):
         tokens: Int[Array, "N T"],
         frames: Float[Array, "N F D"],
         frame_mask: Bool[Array, "N F"],
+        language: Int[Array, "N"],
         *,
-        language: Float[Array, "N D"] | None = None,
         train: bool = False,
     ) -> Float[Array, "N T D"]:
         """What stands for the next word behind each word of a caption.
 
-        `frames` are those of caption n's moment; `language`, if any, tells in which
-        language to write. `word_logits` makes words of the result.
+        `frames` are those of caption n's moment, `language` is the number of the
+        language it is written in. `word_logits` makes words of the result.
         """
-        words = self.text_embedding.words(tokens)
-        words = words if language is None else words + language[:, None]
-        seen = self.caption.look(frames)
-        return self.caption(words, seen, frame_mask, train=train)
+        words, seen = self.text_embedding.words(tokens), self.caption.look(frames)
+        return self.caption(words, seen, frame_mask, language, train=train)
 
     def begin_captions(
         self, frames: Float[Array, "N F D"], length: int
@@ -299,13 +301,13 @@ class Hero(nn.Module):
         past: KeysValues,
         frames: KeysValues,
         frame_mask: Bool[Array, "N F"],
-        *,
-        language: Float[Array, "N D"] | None = None,
+        language: Int[Array, "N"],
     ) -> tuple[Float[Array, "N V"], KeysValues]:
         """Logits of the word behind the one at `place`; `past` gains that one."""
         words = self.text_embedding.words(tokens)
-        words = words if language is None else words + language
-        states, past = self.caption.step(words, place, past, frames, frame_mask)
+        states, past = self.caption.step(
+            words, place, past, frames, frame_mask, language
+        )
         return self.word_logits(states), past
 
     def word_logits(self, hidden: Float[Array, "M D"]) -> Float[Array, "M V"]:
@@ -326,7 +328,7 @@ def for_copies(
     frames: Float[Array, "B1 F D"], videos: VideoBatch
 ) -> Float[Array, "B2 F D"]:
     """Frames as often as their video is read; mostly once."""
-    num_copies = len(videos.frame_mask) // len(frames)
+    num_copies = videos.frame_mask.shape[0] // frames.shape[0]
     return frames if num_copies == 1 else jnp.repeat(frames, num_copies, axis=0)
 
 

@@ -36,10 +36,11 @@ def training(golden: Golden, case: Case, dtype: str) -> Result:
     given, meta = source.inputs, source.meta["in_meta"]
     targets = given["cap_tgt_ids"].reshape(-1)
     is_word, mask = targets != -1, given["cap_attn_mask"] > 0
+    language = np.zeros(len(mask), int)
 
     def predict(h: Hero):
         memory = memory_of(h, given, meta)
-        states = h.caption_states(given["cap_input_ids"], memory, mask)
+        states = h.caption_states(given["cap_input_ids"], memory, mask, language)
         return memory, h.word_logits(states.reshape(-1, states.shape[-1]))
 
     @jax.jit
@@ -68,7 +69,7 @@ def writing(golden: Golden, case: Case, dtype: str) -> Result:
     hero, params = load(golden, case.meta["weights"], dtype)
     given, mask = case.inputs, case.inputs["cap_attn_mask"] > 0
     bos, eos, length = (case.meta[k] for k in ("bos", "eos", "max_step"))
-    num = len(mask)
+    num, language = len(mask), np.zeros(len(mask), int)
 
     def begin(h: Hero):
         memory = memory_of(h, given, case.meta["in_meta"])
@@ -78,7 +79,7 @@ def writing(golden: Golden, case: Case, dtype: str) -> Result:
     memory, frames, past = jax.jit(lambda: apply(method=begin))()
     step = jax.jit(
         lambda words, place, past: apply(
-            words, place, past, frames, mask, method="next_word_logits"
+            words, place, past, frames, mask, language, method="next_word_logits"
         )
     )
     words, logits, kept = jnp.full(num, bos), [], past

@@ -9,7 +9,6 @@ HERE = Path(__file__).resolve().parent
 # For the harness beside this file, and for the hand-made batches of the model's tests.
 sys.path[:0] = [str(HERE), str(HERE.parent / "hero_jax/model")]
 
-import eval_cases  # noqa: E402
 from parity_harness import Golden, is_covered  # noqa: E402
 
 
@@ -33,15 +32,6 @@ def pytest_generate_tests(metafunc):
     if "case_name" in metafunc.fixturenames:
         names = [n for n in golden_of(metafunc.config).names() if is_covered(n)]
         metafunc.parametrize("case_name", names)
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    golden = golden_of(config)
-    names = [
-        n for n in eval_cases.names(golden.root) if n in eval_cases.NOT_YET_COVERED
-    ]
-    if names:
-        terminalreporter.write_line(f"parity, not yet covered: {', '.join(names)}")
 
 
 @pytest.fixture(scope="session")

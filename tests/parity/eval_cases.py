@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hero_jax.metrics.captions import caption_scores
 from hero_jax.metrics.predictions import submission, video_rows
 from hero_jax.metrics.recall import (
     THRESHOLDS,
@@ -32,9 +33,6 @@ from hero_jax.retrieval.spans import (
     legacy_place,
     moments,
 )
-
-NOT_YET_COVERED = {"caption_scorers"}
-"""Cases of captioning, which this project does not have yet."""
 
 Flat = dict[str, Any]
 Both = tuple[Flat, Flat]
@@ -346,9 +344,25 @@ def _flat(tree: Any, prefix: str = "") -> Flat:
     return flat
 
 
+# caption_scorers.json: texts of words, and their scores
+
+
+def caption_scorers(case: EvalCase) -> Both:
+    """The official names and shares of one; ours are in percent."""
+    meta = case.meta
+    texts = {name: only for name, (only,) in meta["hypotheses"].items()}
+    scores = caption_scores(texts, meta["references"])
+    ours = {
+        name.replace("BLEU-", "Bleu_").replace("-", "_"): score / 100
+        for name, score in scores.items()
+    }
+    return meta["scores"], ours
+
+
 HANDLERS: dict[str, Callable[[EvalCase], Both]] = {
     r"functions": functions,
     r"standalone_\w+": standalone,
+    r"caption_scorers": caption_scorers,
     r"pipeline_vr\w*": pipeline_vr,
     r"pipeline_vcmr\w*": pipeline_vcmr,
 }

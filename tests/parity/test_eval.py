@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from eval_cases import NOT_YET_COVERED, handler, mismatches, names, read
+from eval_cases import handler, mismatches, names, read
 
 
 @pytest.fixture(scope="module")
@@ -13,10 +13,10 @@ def root(golden) -> Path:
     return golden.root
 
 
-def test_every_recorded_evaluation_is_handled_or_listed_as_not_yet_covered(root):
+def test_every_recorded_evaluation_is_handled(root):
     recorded = names(root)
     assert recorded, f"no cases in {root / 'eval'}"
-    unhandled = [n for n in recorded if not handler(n) and n not in NOT_YET_COVERED]
+    unhandled = [name for name in recorded if not handler(name)]
     assert not unhandled, f"no handler for {unhandled}"
 
 
