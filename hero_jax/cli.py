@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from data_pipelines import convert_db
 from hero_jax import report, search
 from hero_jax.errors import run_main
 
@@ -61,11 +63,41 @@ class Evaluate:
             print(report.tables({run_dir.name: matrix}))
 
 
+@dataclasses.dataclass(frozen=True)
+class ConvertDb:
+    """Make datasets of the databases that HERO and VALUE were released with."""
+
+    source: tyro.conf.Positional[Path]
+    """The folder that holds txt_db and video_db, whatever they are called."""
+    out: Path
+    """Where the datasets are written."""
+    datasets: tuple[str, ...] = ()
+    """Only these, such as tvr tvqa; empty is all, each with its own copy of the
+    features."""
+    features: str | None = None
+    """Which features, such as clip-vit_slowfast; without it resnet_slowfast, or the
+    only ones there are."""
+    language: str = "en"
+    """Language of the texts."""
+    workers: int = 1
+    """Processes that write."""
+    allow_missing: bool = False
+    """Drop videos without features, and say so."""
+
+    def __call__(self) -> None:
+        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        for built in convert_db.convert_db(**options):
+            for warning in built.warnings:
+                print(f"warning: {warning}", file=sys.stderr)
+            print(built)
+
+
 def main() -> None:
     """Runs the chosen command; a mistake is one line and exit code 2."""
     commands = (
         Annotated[Search, tyro.conf.subcommand("search")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[ConvertDb, tyro.conf.subcommand("convert-db")]
     )
     run_main(lambda: tyro.cli(commands, prog="hero-jax", description=__doc__)())
 

@@ -8,6 +8,7 @@ import pytest
 from data_pipelines.readers.errors import InputError
 from data_pipelines.readers.lmdb import Entry
 from data_pipelines.readers.packed import StoredFrames, frames_header, text_record
+from tests.data_pipelines.official_databases import frames_value, lz4_frame
 
 FRAMES = np.arange(6, dtype=np.float32).reshape(3, 2)
 
@@ -23,16 +24,7 @@ def entry(tmp_path):
 
 
 def stored(frames=FRAMES, **changed):
-    """As the official writer stores an array: byte keys, the data last."""
-    fields = {
-        b"nd": True,
-        b"type": frames.dtype.str,
-        b"kind": b"",
-        b"shape": frames.shape,
-        b"data": frames.tobytes(),
-    }
-    fields |= {name.encode(): value for name, value in changed.items()}
-    return msgpack.packb({"features": fields}, use_bin_type=True)
+    return frames_value(frames, **changed)
 
 
 def npz(**arrays):
@@ -115,16 +107,6 @@ def test_frames_that_are_none_are_named_and_nothing_is_run(entry, value, message
 def test_a_value_that_unpacks_to_too_much_is_refused(entry):
     with pytest.raises(InputError, match="unpacks from .* to .* bytes"):
         frames_header(entry(npz(features=np.zeros((1 << 12, 1 << 11), np.float32))))
-
-
-def lz4_frame(data):
-    """Stored, not packed: the simplest frame there is."""
-    from data_pipelines.readers.lz4 import MAGIC, xxh32
-
-    head = bytes([0x60, 0x40])
-    size = (len(data) | 1 << 31).to_bytes(4, "little")
-    check = bytes([xxh32(head) >> 8 & 0xFF])
-    return MAGIC + head + check + size + data + b"\0\0\0\0"
 
 
 def test_a_text_record_is_fields_by_name(entry):
