@@ -148,7 +148,7 @@ def _build(
 
     final, stage, previous = out / name, out / f".{name}.building", _previous(out, name)
     _recover(final, previous)
-    raw = builder.read(request)
+    raw = _without_empty_splits(builder.read(request), request)
     if manifest := _standing(final, raw):
         return manifest, False
     _prepare_stage(stage, raw)
@@ -158,6 +158,21 @@ def _build(
     _publish(stage / name, final, previous)
     shutil.rmtree(stage)
     return manifest, True
+
+
+def _without_empty_splits(raw: "RawCorpus", request: "Request") -> "RawCorpus":
+    """Nothing is learnt from, or found in, a split without a video: it is refused.
+
+    Where `allow_missing` has dropped all its videos, the split goes with them.
+    """
+    kept = {name: split for name, split in raw.splits.items() if split.videos}
+    for name in sorted(raw.splits.keys() - kept.keys()):
+        if not (request.allow_missing and kept):
+            problem = "holds no video, expected at least one"
+            remedy = "add videos (and their --features), or remove the split"
+            raise wrong(request.data_dir, f"split {name}", problem, remedy)
+        request.tally.add("splits without a video, dropped", name)
+    return dataclasses.replace(raw, splits=kept)
 
 
 def _previous(out: Path, name: str) -> Path:

@@ -4,9 +4,7 @@ Records carry the codes (BCP 47). A dataset in a new language is one entry here.
 """
 
 import dataclasses
-from collections.abc import Callable
 
-from data_pipelines import text
 from data_pipelines.readers.errors import InputError, found
 
 
@@ -19,8 +17,6 @@ class Language:
     """In English, for tables."""
     translated_from: str | None = None
     """The code its texts were machine-translated from; such texts only train."""
-    normalise: Callable[[str], str] = text.clean
-    """Applied to every text when a dataset is built."""
 
 
 LANGUAGES = {

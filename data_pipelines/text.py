@@ -3,7 +3,9 @@
 import html
 import re
 
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+# Soft hyphen, zero-width space, word joiner and byte order mark. The other joiners and
+# the marks of direction stay: emoji, Persian and Hebrew need them.
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 
 
 def clean(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import TypeVar
 from data_pipelines.builders.base import CorpusBuilder
 from data_pipelines.builders.frames import Frames, Timeline, raw_split
 from data_pipelines.builders.raw import RawCorpus, RawSplit, Request, file_state
-from data_pipelines.features.extract import extract_features
+from data_pipelines.features.extract import SUFFIXES, extract_features
 from data_pipelines.features.extractor import PixelExtractor
 from data_pipelines.features.reader import VideoFileError
 from data_pipelines.files import write_whole
@@ -42,6 +42,8 @@ T = TypeVar("T")
 
 FORMAT = 1
 """The layout above."""
+DATASETS = ("tvr", "tvqa", "violin", "tvc")
+"""What annotation files may be about."""
 
 
 class MicroTv(CorpusBuilder):
@@ -51,10 +53,11 @@ class MicroTv(CorpusBuilder):
     def read(cls, request: Request) -> RawCorpus:
         """Frames come from `request.features`, else they are extracted from videos."""
         row = read_json(request.data_dir / "manifest.json")
-        if (version := row.value("format")) != FORMAT:
+        if (version := row.typed("format", int, "a whole number")) != FORMAT:
             raise row.wrong("format", f"found {found(version)}, expected {FORMAT}")
         languages, splits = _languages(row), _splits(row)
-        frames = Frames.of(request, request.features or _extracted(request))
+        _count_strays(request, languages, splits)
+        frames = Frames.of(request, request.features or _extracted(request, splits))
         reader = _Reader(request, languages, frames)
         return frames.corpus(
             "microtv",
@@ -138,16 +141,26 @@ def _languages(row: Row) -> tuple[str, ...]:
     if not values or not all(isinstance(value, str) for value in values):
         problem = f"expected a list of language codes, found {found(values)}"
         raise row.wrong("languages", problem)
-    return tuple(checked_language(value, row.place, "languages") for value in values)
+    for i, value in enumerate(values):
+        checked_language(value, row.place, "languages")
+        if value.lower() in [other.lower() for other in values[:i]]:
+            problem = f"{found(value)} is listed already"
+            raise row.wrong("languages", problem, "list every language once")
+    return tuple(values)
 
 
 def _splits(row: Row) -> dict[str, list[str]]:
     """Split -> video ids; no video is in two."""
     table, known = row.row("splits"), dict[str, str]()
     splits = {}
+    if not table.values:
+        raise row.wrong("splits", "holds no split", 'write {"train": ["v1", ...], ...}')
     for split in table.values:
         checked_split(split, row.place, "splits")
         splits[split] = table.typed(split, list, "a list of video ids")
+        if not splits[split]:
+            problem = "holds no video, expected at least one"
+            raise table.wrong(split, problem, "list some, or remove the split")
         for video_id in splits[split]:
             if not isinstance(video_id, str):
                 problem = f"expected video ids, found {found(video_id)}"
@@ -160,12 +173,29 @@ def _splits(row: Row) -> dict[str, list[str]]:
     return splits
 
 
-def _extracted(request: Request) -> Path:
+def _count_strays(
+    request: Request, languages: Sequence[str], splits: Mapping[str, Sequence[str]]
+) -> None:
+    """Files that the manifest does not ask for; one of them may be misnamed."""
+    ids = [video_id for videos in splits.values() for video_id in videos]
+    asked = {
+        "subtitles": {f"{v}.{code}.srt" for v in ids for code in languages},
+        "annotations": {f"{d}_{s}.jsonl" for d in DATASETS for s in splits},
+    }
+    for folder, names in asked.items():
+        for file in sorted((request.data_dir / folder).glob("[!.]*")):
+            if file.name not in names:
+                oddity = f"files in {folder}/ that manifest.json does not ask for"
+                request.tally.add(f"{oddity}, ignored", file)
+
+
+def _extracted(request: Request, splits: Mapping[str, Sequence[str]]) -> Path:
     """Frame features of the videos, extracted once and kept until the videos change."""
     extractor = PixelExtractor()
     videos = request.data_dir / "videos"
     if not videos.is_dir():
         raise wrong(videos, "", "is missing", "or pass --features DIR")
+    _check_videos(request, videos, splits)
     states = [file_state(file) for file in sorted(videos.iterdir())]
     made_from = hashlib.sha256(
         repr((extractor, request.interval, states)).encode()
@@ -186,3 +216,16 @@ def _extracted(request: Request) -> Path:
     except VideoFileError as error:
         raise InputError(str(error)) from None
     return request.cache
+
+
+def _check_videos(
+    request: Request, folder: Path, splits: Mapping[str, Sequence[str]]
+) -> None:
+    """Every listed video has a file; with `allow_missing` it is dropped later on."""
+    there = {file.stem for file in folder.iterdir() if file.suffix.lower() in SUFFIXES}
+    for split, ids in splits.items():
+        for video_id in ids:
+            if video_id not in there and not request.allow_missing:
+                problem = f"is missing, and manifest.json lists it in splits.{split}"
+                remedy = "add the video, or pass --allow_missing to drop it"
+                raise wrong(folder / f"{video_id}.mp4", "", problem, remedy)

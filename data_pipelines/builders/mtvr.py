@@ -38,6 +38,10 @@ class Mtvr(CorpusBuilder):
             problem = "found no tvr_zh_en_<split>_release.jsonl"
             raise wrong(request.data_dir, "", problem, "is --data_dir the release?")
         frames = Frames.of(request, request.features)
+        for file in sorted(request.data_dir.glob("tvr_zh_en_*_release.jsonl")):
+            if file not in files:
+                oddity = "annotation files of splits without durations, ignored"
+                request.tally.add(oddity, file)
         reader = _Reader(request, frames, _subtitles(request, splits))
         return frames.corpus(
             "mtvr",
@@ -114,10 +118,16 @@ def _subtitles(
             language=language,
             durations=durations,
             tally=request.tally,
+            languages=LANGUAGES,
             allow_missing=request.allow_missing,
         )
         for video_id, lines in dialogues.items():
-            found.setdefault(video_id, {}).update(lines)
+            told = found.setdefault(video_id, {})
+            for code in lines:
+                if lines[code] and told.get(code):
+                    problem = f"{video_id} has {code} subtitles in another file too"
+                    raise wrong(file, "sub", problem, "keep one of the two")
+            told.update({code: ones for code, ones in lines.items() if ones})
         for video_id in durations.keys() - dialogues.keys():
             request.tally.add(f"videos without {language} subtitles", video_id)
     return found

@@ -64,6 +64,7 @@ class MtvrLoo(CorpusBuilder):
         lines = [frames.timeline(video_id, videos[video_id]) for video_id in told]
         folds = _Folds([line for line in lines if line], told, request.fold)
         splits = {name: folds.split(name) for name in ("train", "val", "test", "all")}
+        _check_folds(splits, len(told), annotation_file(request, SPLIT), request.fold)
         texts = tuple(parallel_texts(unlinked))
         splits["train"] = dataclasses.replace(splits["train"], parallel=texts)
         return frames.corpus(f"mtvr_loo_fold{request.fold}", LANGUAGES, splits)
@@ -75,6 +76,17 @@ def _check_languages(queries: Sequence[Query], file: Path) -> None:
         if missing := [name for name in LANGUAGES if name not in query.texts]:
             problem = f"desc_id {query.query_id} has no {' and no '.join(missing)}"
             raise wrong(file, "descs", problem, "every query needs both languages")
+
+
+def _check_folds(
+    splits: Mapping[str, RawSplit], num_told: int, file: Path, fold: int
+) -> None:
+    for name, split in splits.items():
+        if not split.videos:
+            problem = f"leaves the split {name} without a video, found {num_told}"
+            remedy = f"{NUM_FOLDS} fill every fold"
+            queries = "videos with two queries or more"
+            raise wrong(file, f"fold {fold}", f"{problem} {queries}", remedy)
 
 
 def _told_videos(

@@ -5,9 +5,14 @@
 
 `descs` holds one text per language; the English-only TVR has `desc` instead. Published
 test files hold `desc_id` and texts alone.
+
+Ids are whole numbers, as TVR has them, or text. Submissions tell the two apart, and so
+do prediction files here: 7 goes out as 7 and "007" as "007". A number in quotes, "7",
+is the number 7, and the two in one release are refused as one id used twice.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +35,8 @@ TOLERANCE = 1.5
 KINDS = ("v", "t", "vt")
 ALIASES = {"google_zh": "zh-x-google"}
 """Names of machine translations in releases -> private-use language codes."""
+NUMBER = re.compile("0|[1-9][0-9]{0,17}")
+"""Ids that prediction files hold as numbers."""
 GROUND_TRUTH = ("vid_name", "duration", "ts", "type")
 
 
@@ -59,7 +66,7 @@ def read_annotations(
     With `is_linked` false a line may lack all of the ground truth. `allow_missing`
     drops queries of unknown videos, counted in `tally`.
     """
-    reader = _Reader(dict(videos), {} if seen is None else seen, is_linked)
+    reader = _Reader(dict(videos), {} if seen is None else seen, is_linked, tally)
     queries = []
     for row in read_json_lines(path):
         query = reader.query(row)
@@ -98,9 +105,12 @@ class _Reader:
     durations: dict[str, float | None]
     seen: dict[str, str]
     is_linked: bool
+    tally: Tally
 
     def query(self, row: Row) -> Query:
         query_id = row.number_or_name("desc_id")
+        if query_id == row.value("desc_id") and NUMBER.fullmatch(query_id):
+            self.tally.add("desc_ids with a number in quotes, taken as it", row.place)
         if query_id in self.seen:
             problem = f"{found(query_id)} was already used at {self.seen[query_id]}"
             raise row.wrong("desc_id", problem, "ids must differ")
@@ -149,14 +159,23 @@ def read_texts(row: Row) -> dict[str, str]:
     if not row.has("descs") and row.has("desc"):
         return {"en": row.visible_text("desc")}
     texts = row.row("descs")
+    return {code: texts.visible_text(name) for name, code in codes_of(texts).items()}
+
+
+def codes_of(texts: Row) -> dict[str, str]:
+    """Name in the file -> language code, for a row of texts; no two are the same."""
+    field = texts.prefix.removesuffix(".")
     if not texts.values:
-        raise row.wrong("descs", "holds no text", 'write {"en": "..."}')
-    return {
-        checked_language(ALIASES.get(name, name), row.place, "descs"): (
-            texts.visible_text(name)
-        )
-        for name in texts.values
-    }
+        raise wrong(texts.place, field, "holds no text", 'write {"en": "..."}')
+    codes: dict[str, str] = {}
+    for name in texts.values:
+        code = checked_language(ALIASES.get(name, name), texts.place, field)
+        for other, known in codes.items():
+            if code.lower() == known.lower():
+                problem = f"{found(other)} and {found(name)} are one language"
+                raise wrong(texts.place, field, problem, "keep one of them")
+        codes[name] = code
+    return codes
 
 
 def _kind(row: Row) -> str:
@@ -181,22 +200,26 @@ def read_durations(path: Path) -> dict[str, dict[str, float]]:
 
 def _split_durations(row: Row, known: dict[str, str]) -> dict[str, float]:
     split = row.prefix.removesuffix(".")
-    entries = []
+    entries: dict[int, tuple[str, float]] = {}
     for video_id, pair in row.values.items():
         field = row.prefix + checked_id(video_id, row.place, split)
         seconds, index = _duration_and_index(pair, row.place, field)
         if video_id in known:
             problem = f"is in the split {found(known[video_id])} already"
             raise wrong(row.place, field, problem, "splits share no video")
+        if index in entries:
+            problem = f"has the index {index}, which is that of {entries[index][0]}"
+            raise wrong(row.place, field, problem, "number the videos differently")
         known[video_id] = split
-        entries.append((index, video_id, seconds))
-    return {video_id: seconds for _, video_id, seconds in sorted(entries)}
+        entries[index] = video_id, seconds
+    return dict(entries[index] for index in sorted(entries))
 
 
 def _duration_and_index(pair: Any, place: str, field: str) -> tuple[float, int]:
     if not isinstance(pair, list) or len(pair) != 2:
         problem = f"expected [seconds, index], found {found(pair)}"
         raise wrong(place, field, problem)
-    if type(pair[1]) is not int:
-        raise wrong(place, field, f"expected a whole index, found {found(pair[1])}")
+    if type(pair[1]) is not int or pair[1] < 0:
+        problem = f"expected a whole index from 0 on, found {found(pair[1])}"
+        raise wrong(place, field, problem)
     return checked_duration(pair[0], place, field), pair[1]

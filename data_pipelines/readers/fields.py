@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from data_pipelines.readers.errors import InputError, found, kind_of, wrong
 from data_pipelines.readers.lmdb import Entry
+from data_pipelines.text import clean
 
 MAX_TEXT = 2000
 """Characters of one query or subtitle."""
@@ -68,14 +69,16 @@ def read_text(path: Path) -> str:
 
 
 def sanitised(text: str, place: object, field: str) -> str:
-    """NFC, one line, no control characters; an InputError where it is no text or huge.
+    """Cleaned (`text.clean`), NFC, one line, no control characters.
 
+    An InputError where it is no text or huge.
     Right-to-left marks, joiners and combining characters stay: they carry meaning.
     """
     if half := SURROGATE.search(text):
         problem = f"has half a character (lone surrogate) at position {half.start()}"
         raise wrong(place, field, problem, "export the text again as UTF-8")
-    text = re.sub(r"\s", " ", CONTROL.sub("", unicodedata.normalize("NFC", text)))
+    text = CONTROL.sub("", unicodedata.normalize("NFC", clean(text)))
+    text = re.sub(r"\s", " ", text)
     if len(text) > MAX_TEXT:
         problem = f"has {len(text)} characters, at most {MAX_TEXT} are allowed"
         raise wrong(place, field, problem, "shorten it")
@@ -134,9 +137,12 @@ class Row:
     def number_or_name(self, field: str) -> str:
         """An id that is text or a whole number, as text."""
         value = self.value(field)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        return self.identifier(field)
+        if isinstance(value, str):
+            return self.identifier(field)
+        if type(value) is not int or value < 0:
+            problem = "expected text or a whole number of up to 18 digits"
+            raise self.wrong(field, f"{problem}, found {_described(value)}")
+        return str(value)
 
     def seconds(self, field: str) -> float:
         """A finite time, not negative, of at most a day."""

@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data_pipelines.readers.annotations import ALIASES, read_moment
+from data_pipelines.readers.annotations import ALIASES, codes_of, read_moment
 from data_pipelines.readers.errors import Tally, found
-from data_pipelines.readers.fields import Row, checked_language, read_json_lines
+from data_pipelines.readers.fields import Row, read_json_lines
 
 ENGLISH = "en"
 """The language of texts that stand alone instead of in {language: text}."""
@@ -54,24 +54,21 @@ class Reading:
         if not isinstance(row.value(field), dict):
             return {ENGLISH: row.visible_text(field)}
         texts = row.row(field)
-        read = {
-            self._language(row, field, name): texts.visible_text(name)
-            for name in texts.values
-        }
-        if not read:
-            raise row.wrong(field, "holds no text", 'write {"en": "..."}')
+        codes = codes_of(texts)
+        self._check(row, field, codes.values())
+        read = {code: texts.visible_text(name) for name, code in codes.items()}
         for language in self.languages:
             if language not in read:
                 self.tally.add(f"texts without {language}", row.place)
         return read
 
-    def _language(self, row: Row, field: str, name: str) -> str:
-        code = checked_language(ALIASES.get(name, name), row.place, field)
-        if self.languages and code not in (*self.languages, *ALIASES.values()):
-            problem = f"found language {code!r}, expected some of {self.languages!r}"
-            remedy = "correct the code, or declare the language"
-            raise row.wrong(field, problem, remedy)
-        return code
+    def _check(self, row: Row, field: str, codes: Iterable[str]) -> None:
+        """A misspelt code would drop the text from its language without a word."""
+        for code in codes:
+            if self.languages and code not in (*self.languages, *ALIASES.values()):
+                problem = f"found language {code!r}, expected some of "
+                remedy = "correct the code, or declare the language"
+                raise row.wrong(field, f"{problem}{self.languages!r}", remedy)
 
     def moment(self, row: Row, field: str, video_id: str) -> tuple[float, float] | None:
         """[start, end] in seconds inside the video; None where the line has none."""

@@ -10,14 +10,13 @@ that means nothing is an error.
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data_pipelines.readers.annotations import ALIASES, TOLERANCE
+from data_pipelines.readers.annotations import TOLERANCE, codes_of
 from data_pipelines.readers.errors import InputError, Tally, found, wrong
 from data_pipelines.readers.fields import (
     Row,
-    checked_language,
     checked_seconds,
     read_json_lines,
     read_text,
@@ -74,12 +73,14 @@ def read_subtitle_lines(
     language: str,
     durations: Mapping[str, float],
     tally: Tally,
+    languages: Sequence[str] = (),
     allow_missing: bool = False,
 ) -> dict[str, dict[str, tuple[Subtitle, ...]]]:
     """Video id -> language -> subtitles, from a .jsonl file.
 
-    Texts that are not split by language are in `language`. Videos that `durations`
-    does not know are an error, or dropped and counted with `allow_missing`.
+    Texts that are not split by language are in `language`. One in none of `languages`
+    is refused; no languages admit any. Videos that `durations` does not know are an
+    error, or dropped and counted with `allow_missing`.
     """
     if path.suffix != ".jsonl":
         problem = f"expected a name that ends in .jsonl, found {found(path.suffix)}"
@@ -91,6 +92,11 @@ def read_subtitle_lines(
             raise row.wrong("vid_name", f"{found(video_id)} was already used")
         if video_id in durations:
             read[video_id] = _dialogue(row, language, durations[video_id], tally)
+            unknown = [code for code in read[video_id] if code not in languages]
+            if languages and unknown:
+                problem = f"found language {unknown[0]!r}, expected some of "
+                remedy = "correct the code, or remove the texts"
+                raise row.wrong("sub", f"{problem}{languages!r}", remedy)
         elif allow_missing:
             tally.add("subtitles of unknown videos, dropped", row.place)
         else:
@@ -116,12 +122,7 @@ def _texts(item: Row, language: str) -> dict[str, str]:
     if not isinstance(item.value("text"), dict):
         return {language: item.text("text")}
     texts = item.row("text")
-    return {
-        checked_language(ALIASES.get(name, name), item.place, item.prefix + "text"): (
-            texts.text(name)
-        )
-        for name in texts.values
-    }
+    return {code: texts.text(name) for name, code in codes_of(texts).items()}
 
 
 def _cues(text: str, path: Path) -> Iterator[_Line]:

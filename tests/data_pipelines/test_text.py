@@ -11,3 +11,8 @@ def test_official_subtitles_are_unescaped_and_queries_are_not():
     assert text.official_subtitle("YOU &AMP; ME ") == "you & me "
     assert text.official_query("Tom &amp; Ann") == "Tom &amp; Ann"
     assert text.official_query("TOM &AMP; ANN") == "tom &amp; ann"
+
+
+def test_marks_that_carry_meaning_stay():
+    for kept in ("👨\u200d👩", "می\u200cخواهم", "\u200fשלום"):
+        assert text.clean(kept) == kept

@@ -88,6 +88,12 @@ def change_manifest(release, **fields):
     ("fields", "message"),
     [
         ({"format": 2}, "format: found 2, expected 1"),
+        ({"format": True}, "format: expected a whole number, found a boolean True"),
+        ({"format": 1.0}, "format: expected a whole number, found a number 1.0"),
+        ({"languages": ["en", "zh", "en"]}, "languages: 'en' is listed already"),
+        ({"languages": ["pt-BR", "pt-br"]}, "languages: 'pt-br' is listed already"),
+        ({"splits": {}}, "splits: holds no split"),
+        ({"splits": {"train": ["v0"], "val": []}}, "splits.val: holds no video"),
         ({"languages": []}, "languages: expected a list of language codes, found []"),
         ({"languages": "en"}, "languages: expected a list of language codes, found te"),
         ({"languages": ["en", "Z!"]}, "languages: 'Z!' is no language code"),
@@ -131,7 +137,8 @@ def test_a_release_without_videos_and_features_is_refused(release):
 
 def test_a_video_that_cannot_be_decoded_is_named(release):
     (release / "videos").mkdir()
-    (release / "videos" / "v0.mp4").write_bytes(b"no video")
+    for video_id in miniature.VIDEOS:
+        (release / "videos" / f"{video_id}.mp4").write_bytes(b"no video")
     with pytest.raises(InputError, match=r"v0.mp4: cannot be decoded"):
         build(release, features=None)
 
@@ -177,3 +184,31 @@ def test_a_mistake_in_a_question_is_named(release):
     miniature.write_lines(release / "annotations/tvqa_val.jsonl", [row])
     with pytest.raises(InputError, match=r"tvqa_val.jsonl:1: answer_idx: expected a"):
         build(release)
+
+
+def test_a_listed_video_without_a_file_is_named_or_dropped(release, monkeypatch):
+    (release / "videos").mkdir()
+    for video_id in miniature.VIDEOS[:-1]:
+        (release / "videos" / f"{video_id}.mp4").touch()
+    message = r"videos/v5.mp4: is missing, and manifest.json lists it in splits.test"
+    with pytest.raises(InputError, match=message):
+        build(release, features=None)
+
+    def extract(videos, out, **_):
+        miniature.write_features(out, [path.stem for path in videos.iterdir()])
+
+    monkeypatch.setattr("data_pipelines.builders.microtv.extract_features", extract)
+    build(release, features=None, allow_missing=True)
+    corpus = open_corpus(release.parent / "out", "microtv", "test")
+    assert [video.video_id for video in corpus.videos] == ["v4"]
+
+
+def test_files_that_nobody_asks_for_are_counted(release):
+    (release / "subtitles" / "v0.ko.srt").touch()
+    (release / "annotations" / "tvr_dev.jsonl").touch()
+    (release / "annotations" / ".hidden").touch()
+    warnings = build(release).warnings
+    assert [warning.split(" that")[0] for warning in warnings] == [
+        "1 x files in subtitles/",
+        "1 x files in annotations/",
+    ]

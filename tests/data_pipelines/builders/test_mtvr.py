@@ -93,8 +93,9 @@ def test_videos_without_features_are_named_or_dropped(release):
     out = release.parent / "out"
     options = {"data_dir": release, "out": out, "features": folder}
     report = build_dataset("mtvr", allow_missing=True, **options)
-    (warning,) = report.warnings
-    assert warning.startswith("7 x videos without features, dropped with their")
+    videos, splits = report.warnings
+    assert videos.startswith("7 x videos without features, dropped with their")
+    assert splits.startswith("3 x splits without a video, dropped; first: test_chall")
     corpus = open_corpus(out, "mtvr", "val")
     assert [v.video_id for v in corpus.videos] == ["v0", "v3"]
     assert {q.video_id for q in corpus.queries} == {"v0", "v3"}
@@ -156,3 +157,36 @@ def test_the_published_release_is_built(shared, tmp_path):
         "test_public": (1_089, 5_445, 5_445),
         "test_challenge": (1_090, 5_450, 5_450),
     }
+
+
+def test_a_split_without_a_video_is_refused(release):
+    file = release / "tvr_video2dur_idx.json"
+    miniature.write_json(file, json.loads(file.read_text()) | {"train": {}})
+    with pytest.raises(InputError, match="split train: holds no video, expected at"):
+        built(release, "val")
+
+
+def say(release, name, text):
+    line = {"text": text, "start": 1, "end": 2}
+    rows = [{"vid_name": "v1", "sub": [line]}]
+    miniature.write_lines(release / f"tvqa_preprocessed_subtitles{name}.jsonl", rows)
+
+
+def test_dialogue_told_twice_in_one_language_is_refused(release):
+    say(release, "", "Hi.")
+    say(release, "_en", "Hello.")
+    with pytest.raises(InputError, match=r"_en.jsonl: sub: v1 has en subtitles in an"):
+        built(release, "val")
+
+
+def test_dialogue_in_another_language_is_refused(release):
+    say(release, "", {"en": "Hi.", "fr": "Salut."})
+    with pytest.raises(InputError, match=r"jsonl:1: sub: found language 'fr', expec"):
+        built(release, "val")
+
+
+def test_annotations_of_a_split_without_durations_are_counted(release):
+    (release / "tvr_zh_en_dev_release.jsonl").touch()
+    report = build_dataset("mtvr", data_dir=release, out=release.parent / "out")
+    (warning,) = report.warnings
+    assert warning.startswith("1 x annotation files of splits without durations, ign")

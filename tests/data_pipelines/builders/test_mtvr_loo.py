@@ -129,3 +129,17 @@ def test_the_published_release_makes_folds_of_436_videos(shared, tmp_path):
     assert [len(corpora[split].videos) for split in SPLITS] == [1307, 436, 436, 2179]
     assert [len(corpora[split].queries) for split in SPLITS] == [6535, 436, 436, 2179]
     assert len(corpora["train"].parallel) == 10_895
+
+
+@pytest.mark.parametrize(("num_videos", "fold"), [(1, 0), (2, 0), (4, 4)])
+def test_too_few_videos_for_a_fold_are_refused_by_split(tmp_path, num_videos, fold):
+    release = miniature.write_mtvr(tmp_path / "raw")
+    file = release / "tvr_zh_en_val_release.jsonl"
+    rows = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(rows[: 5 * num_videos]))
+    with pytest.raises(InputError) as error:
+        build_dataset("mtvr_loo", data_dir=release, out=tmp_path, fold=fold)
+    said = str(error.value)
+    assert f"{file}: fold {fold}: leaves the split" in said
+    assert f"without a video, found {num_videos} videos with two queries" in said
+    assert not (tmp_path / f"mtvr_loo_fold{fold}").exists()

@@ -99,10 +99,18 @@ def test_unusual_text_is_accepted(file, text, kept):
 BAD_FIELDS = {
     "desc_id": [
         (MISSING, "is missing"),
-        (None, "expected text, found null"),
-        (True, "expected text, found a boolean True"),
-        (1.5, "expected text, found a number 1.5"),
+        (None, "expected text or a whole number of up to 18 digits, found null"),
+        (True, "expected text or a whole number of up to 18 digits, found a boolean"),
+        (1.5, "expected text or a whole number of up to 18 digits, found a number 1.5"),
+        (7.0, "expected text or a whole number of up to 18 digits, found a number 7.0"),
+        (-1, "expected text or a whole number of up to 18 digits, found a number -1"),
+        (10**30, "a whole number of up to 18 digits, found a number 1e+30"),
+        ([7], "expected text or a whole number of up to 18 digits, found a list [7]"),
+        ({}, "expected text or a whole number of up to 18 digits, found an object"),
+        (7, "'7' was already used at"),
+        ("7", "'7' was already used at"),
         ("", "'' is not a plain name"),
+        ("../7", "'../7' is not a plain name"),
     ],
     "vid_name": [
         (MISSING, "is missing"),
@@ -279,8 +287,19 @@ def test_durations_are_read_by_split_in_the_order_of_their_index(tmp_path):
         ({"val": {"a": [3]}}, "val.a: expected [seconds, index], found [3]"),
         ({"val": {"a": ["3", 1]}}, "val.a: expected seconds, found text '3'"),
         ({"val": {"a": [0, 1]}}, "val.a: is 0"),
-        ({"val": {"a": [3, True]}}, "val.a: expected a whole index, found True"),
-        ({"val": {"a": [3, "1"]}}, "val.a: expected a whole index, found '1'"),
+        (
+            {"val": {"a": [3, True]}},
+            "expected a whole index from 0 on, found True",
+        ),
+        (
+            {"val": {"a": [3, "1"]}},
+            "expected a whole index from 0 on, found '1'",
+        ),
+        ({"val": {"a": [3, -1]}}, "val.a: expected a whole index from 0 on, found -1"),
+        (
+            {"val": {"a": [3, 1], "b": [3, 1]}},
+            "val.b: has the index 1, which is that of a",
+        ),
         ({"val": {"../a": [3, 1]}}, "val: '../a' is not a plain name"),
         ({"Val!": {}}, "split: 'Val!' is no split name"),
         ({"a": {"v": [3, 1]}, "b": {"v": [3, 2]}}, "b.v: is in the split 'a' already"),
@@ -311,3 +330,26 @@ def test_the_published_files_of_mtvr_are_read(shared):
     assert [kinds.count(kind) for kind in ("v", "t", "vt")] == [8_097, 964, 1_834]
     assert found.queries[0].moments == ((16.48, 33.87),)
     assert tally.lines() == []
+
+
+def test_ids_that_look_alike_are_two_and_numbers_in_quotes_are_counted(file):
+    tally = Tally()
+    rows = [changed(desc_id=7), changed(desc_id="007"), changed(desc_id="8")]
+    queries = read(file, rows, tally=tally).queries
+    assert [query.query_id for query in queries] == ["7", "007", "8"]
+    assert tally.lines() == [
+        f"1 x desc_ids with a number in quotes, taken as it; first: {file}:3"
+    ]
+
+
+def test_two_names_of_one_language_are_refused(file):
+    row = changed(descs={"google_zh": "a", "zh-x-google": "b"})
+    message = "descs: 'google_zh' and 'zh-x-google' are one language (keep one of them)"
+    assert_refused(file, [row], f"{file}:1: {message}")
+    assert_refused(file, [changed(descs={"pt-BR": "a", "pt-br": "b"})], "one language")
+
+
+def test_texts_are_unescaped_and_what_is_left_must_be_visible(file):
+    (query,) = read(file, [changed(descs={"en": "ANN &amp; BEA"})]).queries
+    assert query.texts["en"] == "ann & bea"
+    assert_refused(file, [changed(descs={"en": "&nbsp;&#8203;"})], "descs.en: is empty")

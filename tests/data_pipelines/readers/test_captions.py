@@ -51,7 +51,7 @@ def test_without_times_the_whole_video_is_captioned(tmp_path):
         ({"ts": "3-9"}, "ts: expected [start, end] in seconds"),
         ({"descs": ["Ann"]}, "descs[0]: expected an object, found text 'Ann'"),
         ({"descs": [{"desc": "Ann", "type": "x"}]}, "descs[0].type: expected v, t or"),
-        ({"clip_id": None}, "clip_id: expected text, found null"),
+        ({"clip_id": None}, "clip_id: expected text or a whole number"),
     ],
 )
 def test_a_mistake_is_named_by_line_and_field(tmp_path, change, message):
