@@ -169,7 +169,7 @@ def test_what_the_floors_allow_is_allowed():
 # CLIP, and the file and key names of others (TVC calls a moment's key "clip_id").
 OTHER_CLIPS = re.compile(
     r"clip_by_\w+|\w*clip_norm|\.clip\(|CLIP|gradients? clip\w*|clip\w* gradients?"
-    r'|clip_input_annotations|"clip_id"'
+    r"|clip_input_annotations|\bclip_(id|name)\b|\bclip2vid|\bclip\.db|clip-vit_"
 )
 OFFICIAL_NAMES = re.compile(
     r"tests/(golden|parity)/.*|(tests/)?hero_jax/(test_)?(pretrained|optimizer).*"

@@ -166,12 +166,12 @@ def test_every_spelling_of_interval_and_counts_is_read(source, folder, counts):
 
 
 def test_features_are_chosen_by_name(source):
-    clip = {v: frames_value(np.ones((n, 5), np.float16)) for v, n in NUM_FRAMES.items()}
-    write_lmdb(source / "video_db/how2/clip-vit_slowfast_2", clip)
+    wide = {v: frames_value(np.ones((n, 5), np.float16)) for v, n in NUM_FRAMES.items()}
+    write_lmdb(source / "video_db/how2/clip-vit_slowfast_2", wide)
     assert convert(source, "how2", split="all")[0].feature_width == 3
     corpus, _ = convert(source, "how2", split="all", features="clip-vit_slowfast")
     assert corpus.feature_width == 5
-    with pytest.raises(InputError, match="expected one of clip-vit_slowfast, resnet"):
+    with pytest.raises(InputError, match="expected one of clip-vit_slowfast, res"):
         convert(source, "how2", split="all", features="slowfast")
 
 
