@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -19,6 +19,7 @@ from hero_jax.model.hero import HeroConfig
 from hero_jax.model.transformer import TransformerConfig
 from hero_jax.tasks.source import Source
 
+Dtype = Literal["float32", "bfloat16"]
 NUM_HEADS = 4
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
@@ -49,6 +50,28 @@ def small_model(
         query_heads=NUM_HEADS,
         dropout=dropout,
         initializer="transparent",
+    )
+
+
+def paper_model(source: Source, *, width: int, dtype: Dtype) -> HeroConfig:
+    """The paper's model; another width changes heads and inner layers with it."""
+    vocab_size = source.load_tokenizer().vocab_size
+    unused = -vocab_size % 8
+    num_heads = max(1, width // 64)
+    tower = lambda num_layers: TransformerConfig(
+        width=width,
+        num_heads=num_heads,
+        num_layers=num_layers,
+        mlp_width=4 * width,
+    )
+    return HeroConfig(
+        vocab_size=vocab_size + unused,
+        unused_words=unused,
+        feature_width=source.open("train").corpus.feature_width,
+        cross_modal=tower(6),
+        temporal=tower(3),
+        query_heads=num_heads,
+        dtype=dtype,
     )
 
 

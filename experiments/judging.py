@@ -1,0 +1,200 @@
+"""What TVQA, How2QA, VLEP and VIOLIN share: options, one run, one table.
+
+Each of the four is a module of its own with its official recipe (D.8) as defaults; this
+one trains, evaluates and writes `results.json` and the files to hand in.
+"""
+
+import abc
+import dataclasses
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from data_pipelines import tokenizers
+from data_pipelines.corpus import open_corpus
+from data_pipelines.files import write_whole
+from data_pipelines.schema import Corpus
+from experiments.common import (
+    Dtype,
+    check_options,
+    compile_quickly,
+    describe,
+    is_first,
+    paper_model,
+    say,
+    small_model,
+    texts_of,
+    wait_for_first,
+)
+from hero_jax import errors, processes, search
+from hero_jax.model.hero import HeroConfig
+from hero_jax.optimizer import OptimizerConfig
+from hero_jax.sharding import MeshConfig
+from hero_jax.tasks.judging import JudgingTask
+from hero_jax.tasks.source import Source
+from hero_jax.train import TrainConfig, train
+
+Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""text language -> subtitle language -> numbers."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Judging(abc.ABC):
+    """The options of the four experiments; their defaults are official (D.8)."""
+
+    run_dir: Path
+    """Where everything goes that the run makes."""
+    data_dir: Path
+    """Where `python -m data_pipelines.build` wrote the corpus (its --out)."""
+    dataset: str
+    """The corpus' name."""
+    tokenizer: Path | None = None
+    """RoBERTa's vocab.json and merges.txt, or another tokenizer; by default one is
+    learnt from the corpus."""
+    model: Literal["paper", "small"] = "paper"
+    """The paper's, or one that learns from nothing in minutes on a CPU."""
+    width: int = 768
+    """Width of the model."""
+    dtype: Dtype = "float32"
+    """What the layers compute in; the official runs used float16."""
+    reference_gpus: int = 8
+    """GPUs of the recipe: a batch has as many times `batch_size` examples."""
+    batch_size: int = 4
+    """Questions, or pairs of statements, in a batch of one reference GPU."""
+    accumulation: int = 2
+    """Batches whose gradients are summed for one update."""
+    steps: int
+    """Updates."""
+    warmup_steps: int
+    """Updates over which the learning rate rises."""
+    learning_rate: float = 5e-5
+    """The peak, after the warm-up."""
+    head_multiplier: float = 10.0
+    """Learning rate of the head relative to the encoder's (official lr_mul)."""
+    eval_every: int = 500
+    """Steps from one validation, and one checkpoint, to the next."""
+    split: str = "val"
+    """The split that is validated and answered in the end."""
+    seed: int = 77
+    """Of the training."""
+    num_workers: int = 0
+    """Processes that prepare batches; 0 prepares in threads."""
+    mesh: MeshConfig = MeshConfig()
+    """Devices: mesh.data splits batches, mesh.model splits parameters."""
+    fresh: bool = False
+    """Refuse to go on from what the run directory holds."""
+
+    @abc.abstractmethod
+    def task(self, source: Source) -> JudgingTask:
+        """What is learned."""
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__.lower()
+
+
+def main(options: type[Judging], description: str | None) -> None:
+    """The command line of one experiment."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    errors.run_main(lambda: _main(tyro.cli(options, description=description)))
+
+
+def _main(config: Judging) -> None:
+    check(config)
+    compile_quickly(config.run_dir)
+    processes.start(processes.from_environment())
+    run(config)
+    wait_for_first()
+
+
+def run(config: Judging) -> Results:
+    """Trains and evaluates; returns results[text language][subtitle language]."""
+    begin = time.monotonic()
+    check(config)
+    whole = train_config(config, prepare(config))
+    say(f"{config.run_dir}: {config.steps} steps")
+    run_dir = config.run_dir / config.name
+    train(whole, run_dir, fresh=config.fresh)
+    if not is_first():
+        return {}
+    results = search.evaluate(run_dir, config.split)
+    publish(config, results, seconds=time.monotonic() - begin)
+    return results
+
+
+def prepare(config: Judging) -> Source:
+    """The corpus as a source of examples; a tokenizer is learnt where none is given."""
+    tokenizer = config.tokenizer or config.run_dir / "tokenizer.json"
+    if is_first() and config.tokenizer is None:
+        corpus = open_corpus(config.data_dir, config.dataset, "train")
+        if not tokenizer.exists():
+            texts = [*texts_of(corpus), *judged_texts(corpus)]
+            tokenizers.train(texts, vocab_size=8000).save(tokenizer)
+    wait_for_first()
+    return Source(
+        directory=config.data_dir.absolute(),
+        dataset=config.dataset,
+        tokenizer=tokenizer.absolute(),
+        row_length=256,  # hardly a subtitle with its frames and text is longer
+    )
+
+
+def judged_texts(corpus: Corpus) -> Iterator[str]:
+    """Every question, answer and statement, in whatever language."""
+    for question in corpus.questions:
+        for texts in (question.texts, *question.answers):
+            yield from texts.values()
+    for statement in corpus.statements:
+        yield from statement.texts.values()
+
+
+def train_config(config: Judging, source: Source) -> TrainConfig:
+    return TrainConfig(
+        tasks={config.name: config.task(source)},
+        model=model_of(config, source),
+        steps=config.steps,
+        seed=config.seed,
+        optimizer=OptimizerConfig(
+            learning_rate=config.learning_rate,
+            warmup_steps=config.warmup_steps,
+            head_multiplier=config.head_multiplier,
+        ),
+        mesh=config.mesh,
+        accumulation=config.accumulation,
+        num_workers=config.num_workers,
+        save_every=config.eval_every,
+        eval_every=config.eval_every,
+        eval_split=config.split,
+    )
+
+
+def model_of(config: Judging, source: Source) -> HeroConfig:
+    if config.model == "small":
+        return small_model(source, width=config.width)
+    return paper_model(source, width=config.width, dtype=config.dtype)
+
+
+def publish(config: Judging, results: Results, *, seconds: float) -> None:
+    """Prints the table and writes results.json."""
+    print(f"{'texts':>6} {'subtitles':>9}  accuracy  chance")
+    for language, row in results.items():
+        for subtitles, cell in row.items():
+            found = cell["accuracy"]
+            shown = "  hidden" if found is None else f"{found:8.2f}"
+            chance = cell["chance"]["accuracy"]
+            print(f"{language:>6} {subtitles:>9}  {shown}  {chance:6.2f}")
+    facts: dict[str, Any] = {"seed": config.seed, "steps": config.steps}
+    meta = describe(f"experiments.{config.name}", seconds, **facts)
+    content = json.dumps({"results": results, "meta": meta}, indent=1)
+    write_whole(config.run_dir / "results.json", content + "\n")
+
+
+def check(config: Judging) -> None:
+    """Refuses what cannot work before anything is made."""
+    counts = ("reference_gpus", "batch_size", "accumulation", "steps", "eval_every")
+    check_options(config, counts)
