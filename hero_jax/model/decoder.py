@@ -43,19 +43,15 @@ class CaptionDecoder(nn.Module):
         if self.num_languages > 1:  # officially there is one
             start = nn.initializers.zeros
             self.language = table(self.num_languages, width, numerics, start)
-        shared = nn.broadcast
-        stacked = {"variable_axes": {"params": 0}, "length": self.config.num_layers}
-        self.layers = nn.scan(
-            DecoderLayer,
-            methods={
-                "look": stacked | {"split_rngs": {"params": True}},
-                "__call__": stacked
-                | {
-                    "split_rngs": {"params": True, "dropout": True},
-                    "in_axes": (0, 0, shared, shared, shared, shared),
-                },
-            },
-        )(self.config, numerics)
+        stacked = {
+            "variable_axes": {"params": 0},
+            "split_rngs": {"params": True, "dropout": True},
+            "length": self.config.num_layers,
+        }
+        of_each = (0, 0, *[nn.broadcast] * 4)  # frames and past; what all layers share
+        methods = {"look": stacked, "__call__": stacked | {"in_axes": of_each}}
+        layers = nn.scan(DecoderLayer, methods=methods)
+        self.layers = layers(self.config, numerics)
 
     def look(self, frames: Float[Array, "N F D"]) -> KeysValues:
         """The frames as every layer reads them, [layers N F H _]."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hero_jax.model.hero import Hero, HeroConfig
+from hero_jax.tasks import packing
 from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed
 from hero_jax.tasks.source import Examples, Source, VideoExample, video_segments
 from hero_jax.types import Array, Bool, Float, PyTree
@@ -27,6 +28,8 @@ class Encoder:
     source: Source
     video_batch_size: int = 32
     query_batch_size: int = 128
+    context: int = 0
+    """Earlier subtitles read with each one (official sub_ctx_len)."""
 
     def encode_corpus(self, examples: Examples, language: str) -> Float[Array, "N F D"]:
         """Frames of every video, in order, read with the subtitles of one language."""
@@ -83,6 +86,7 @@ class Encoder:
 
     def _segments(self, example: VideoExample, language: str):
         lines = () if language == NO_SUBTITLES else example.lines[language]
+        lines = packing.with_context(lines, self.context)
         return video_segments(self.source, lines)
 
 

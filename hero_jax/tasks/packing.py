@@ -62,6 +62,15 @@ def split(segment: Segment, row_length: int) -> list[Segment]:
     ]
 
 
+def with_context(segments: Sequence[Segment], count: int) -> Sequence[Segment]:
+    """Segments whose text begins with that of up to `count` before them (B.4)."""
+    if not count:
+        return segments
+    spoken = [segment.tokens for segment in segments]
+    read = lambda i: np.concatenate(spoken[max(0, i - count) : i + 1])
+    return [Segment(read(i), one.frames) for i, one in enumerate(segments)]
+
+
 def best_fit(sizes: Sequence[int], row_length: int) -> tuple[list[Place], int]:
     """Places items into as few rows as best-fit-decreasing finds; also their count.
 
