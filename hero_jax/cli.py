@@ -1,15 +1,15 @@
-"""The `hero-jax` command: ask a trained run, or measure it."""
+"""The `hero-jax` command: ask a trained run, measure it, bring weights in and out."""
 
 import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from data_pipelines import convert_db
-from hero_jax import report, search
+from hero_jax import export, importing, report, search
 from hero_jax.errors import run_main
 
 
@@ -64,6 +64,57 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
+class Import:
+    """Make a run of released HERO or VALUE weights; nothing in the file is run."""
+
+    file: tyro.conf.Positional[Path]
+    """A .pt file, of either of PyTorch's formats, or a .safetensors file."""
+    run: tyro.conf.Positional[Path]
+    """The run directory to make."""
+    config: Path | None = None
+    """The official model config, or the config.json of a run whose tasks and data are
+    to be used; without it, sizes come from the weights."""
+    partial: bool = False
+    """Take what fits; what is missing is drawn anew, what is unknown is kept."""
+
+    def __call__(self) -> None:
+        done = importing.import_file(
+            self.file, self.run, config_path=self.config, is_partial=self.partial
+        )
+        print(f"sha256 {done.sha256}  {self.file.name}")
+        print(f"{self.run}: {done.num_parameters:,} parameters")
+        print(f"kept for export: {', '.join(done.kept) or 'nothing else'}")
+        if differences := str(done.differences):
+            print(f"did not fit: {differences}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write a run for others to use."""
+
+    run: tyro.conf.Positional[Path]
+    """A run directory."""
+    to: Literal["official", "folder", "stablehlo"]
+    """A .pt file for the official code; a folder that hero_jax.load searches without
+    the dataset; or programs that run without this package."""
+    out: Path
+    """The file or folder to write."""
+    split: str = "test"
+    """The videos that the folder can search."""
+    legacy: bool = False
+    """Write the .pt format before PyTorch 1.6, as the official containers need."""
+
+    def __call__(self) -> None:
+        if self.to == "official":
+            export.to_official(self.run, self.out, is_legacy=self.legacy)
+        elif self.to == "folder":
+            export.to_folder(self.run, self.out, split=self.split)
+        else:
+            export.to_stablehlo(self.run, self.out)
+        print(self.out)
+
+
+@dataclasses.dataclass(frozen=True)
 class ConvertDb:
     """Make datasets of the databases that HERO and VALUE were released with."""
 
@@ -98,6 +149,8 @@ def main() -> None:
         Annotated[Search, tyro.conf.subcommand("search")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[ConvertDb, tyro.conf.subcommand("convert-db")]
+        | Annotated[Import, tyro.conf.subcommand("import")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
     )
     run_main(lambda: tyro.cli(commands, prog="hero-jax", description=__doc__)())
 

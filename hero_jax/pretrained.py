@@ -1,5 +1,6 @@
 """Released HERO weights <-> our parameter tree: the one table of names."""
 
+import dataclasses
 import functools
 import re
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from hero_jax.errors import UserError
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.layout import TextBatch, VideoBatch
 from hero_jax.model.transformer import TransformerConfig
+from hero_jax.paths import path_name
 from hero_jax.types import PyTree
 
 StateDict = Mapping[str, np.ndarray]
@@ -150,22 +152,52 @@ def from_official(state: StateDict, config: HeroConfig) -> PyTree:
     """
     shapes = hero_shapes(config, parts_of(state))
     _check(state, shapes)
-
-    def read(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        ours = [
-            _to_our_layout(_leaf(path), np.asarray(state[name], np.float32))
-            for name in _official_names(path, leaf)
-        ]
-        return np.stack(ours) if _is_stacked(path) else ours[0]
-
+    read = lambda path, leaf: _read(path, leaf, state)
     return jax.tree_util.tree_map_with_path(read, shapes)
 
 
 def parts_of(state: StateDict) -> tuple[str, ...]:
-    """The parts outside the encoder that some weights belong to."""
-    return tuple(
+    """The parts outside the encoder that some weights belong to.
+
+    Those of retrieval are never without one another.
+    """
+    found = {
         part for part, start in PARTS.items() if any(n.startswith(start) for n in state)
-    )
+    }
+    found |= set(RETRIEVAL) if found & set(RETRIEVAL) else set()
+    return tuple(part for part in PARTS if part in found)
+
+
+def leaves_of(state: StateDict, hero: PyTree) -> dict[str, np.ndarray]:
+    """Path -> values of those of our parameters that a state dict has, float32.
+
+    Raises WeightsError where some layers of a tower are there and others are not.
+    """
+    found = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(hero):
+        names = _official_names(path, leaf)
+        here = [name for name in names if name in state]
+        if here and len(here) < len(names):
+            absent = ", ".join(name for name in names if name not in state)
+            raise WeightsError(f"weights do not fit the model; missing: {absent}")
+        if here:
+            found[path_name(path)] = _read(path, leaf, state)
+    return found
+
+
+def _read(path: tuple[Any, ...], leaf: Any, state: StateDict) -> np.ndarray:
+    """One of our leaves out of its official entries."""
+    ours = [
+        _to_our_layout(_leaf(path), np.asarray(state[name], np.float32))
+        for name in _official_names(path, leaf)
+    ]
+    return np.stack(ours) if _is_stacked(path) else ours[0]
+
+
+def names_of(shapes: PyTree) -> tuple[str, ...]:
+    """The official entries of some parameters."""
+    leaves = jax.tree_util.tree_leaves_with_path(shapes)
+    return tuple(name for leaf in leaves for name in _official_names(*leaf))
 
 
 def to_official(
@@ -194,15 +226,22 @@ def carried_over(state: StateDict) -> dict[str, np.ndarray]:
 @functools.lru_cache(maxsize=8)
 def hero_shapes(config: HeroConfig, parts: tuple[str, ...] = RETRIEVAL) -> PyTree:
     """Every parameter of the encoder and some parts, as shapes; to be read only."""
+    initialise = functools.partial(_initialise, config, parts)
+    return jax.eval_shape(initialise, jax.random.key(0))
+
+
+def _initialise(config: HeroConfig, parts: tuple[str, ...], key: Any) -> PyTree:
     slots, one = np.zeros((1, 2), np.int32), np.zeros(1, np.int32)
     features = np.zeros((1, 1, config.feature_width), np.float32)
     videos = VideoBatch(features, np.ones((1, 1), bool), slots, slots, slots, slots)
     texts = TextBatch(slots, slots, slots, one, one)
-    hero = Hero(config)
-    initialise = lambda key: hero.init(
-        key, videos, texts, parts, method=_use_everything
-    )
-    return jax.eval_shape(initialise, jax.random.key(0))["params"]
+    drawn = Hero(config).init(key, videos, texts, parts, method=_use_everything)
+    return drawn["params"]
+
+
+def draw(config: HeroConfig, parts: tuple[str, ...], *, seed: int) -> PyTree:
+    """The encoder and some parts as the official initialisers begin them (A.11)."""
+    return jax.jit(functools.partial(_initialise, config, parts))(jax.random.key(seed))
 
 
 def config_from_official(model: Mapping[str, Any], state: StateDict) -> HeroConfig:
@@ -257,27 +296,49 @@ def _use_everything(
     hero.frame_order(frames)
 
 
-def _check(state: StateDict, shapes: PyTree) -> None:
+@dataclasses.dataclass(frozen=True)
+class Differences:
+    """In which a state dict and a model do not fit one another."""
+
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+    misshapen: Mapping[str, str]
+    """Entry -> what it is, and what the model has."""
+
+    def __str__(self) -> str:
+        lists = {
+            "missing": ", ".join(self.missing),
+            "unknown": ", ".join(self.unknown),
+            "misshapen": ", ".join(
+                f"{n} is {how}" for n, how in self.misshapen.items()
+            ),
+        }
+        return "; ".join(f"{kind}: {names}" for kind, names in lists.items() if names)
+
+
+def differences(state: StateDict, shapes: PyTree) -> Differences:
+    """What of a state dict fits none of the parameters, and the other way round."""
     expected = {
         name: shape
         for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
         for name, shape in _official_shapes(path, leaf)
     }
     given = {name: np.shape(value) for name, value in state.items()}
-    unknown = [n for n in given if n not in expected and not _is_known(n)]
-    misshapen = [
-        f"{name} is {given[name]}, not {shape}"
-        for name, shape in expected.items()
-        if name in given and given[name] != shape
-    ]
-    problems = {
-        "missing": [name for name in expected if name not in given],
-        "unknown": unknown,
-        "misshapen": misshapen,
-    }
-    if found := [f"{kind}: {', '.join(n)}" for kind, n in problems.items() if n]:
+    return Differences(
+        tuple(name for name in expected if name not in given),
+        tuple(n for n in given if n not in expected and not _is_known(n)),
+        {
+            name: f"{given[name]}, not {shape}"
+            for name, shape in expected.items()
+            if name in given and given[name] != shape
+        },
+    )
+
+
+def _check(state: StateDict, shapes: PyTree) -> None:
+    if found := str(differences(state, shapes)):
         raise WeightsError(
-            f"weights do not fit the model; {'; '.join(found)}; "
+            f"weights do not fit the model; {found}; "
             "give the config these weights were trained with"
         )
     if TIED in state and not np.array_equal(state[TIED], state[WORDS]):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hero_jax import checkpoint
+from hero_jax import checkpoint, exported
 from hero_jax import config as configs
 from hero_jax.errors import UserError
 from hero_jax.tasks.base import Searcher, Task
@@ -14,28 +14,35 @@ from hero_jax.types import PyTree
 
 
 def load(run: str | Path) -> Searcher:
-    """The searcher of a run directory, or of the first run inside it.
+    """The searcher of a run directory, of an exported one, or of the first run inside.
 
     Raises UserError where there is no run, no checkpoint, or no task that searches.
     """
     run_dir = find_run(Path(run))
-    config = read_config(run_dir)
-    _, params = checkpoint.load_params(run_dir)
-    for task in config.tasks.values():
-        searcher = task.searcher(config.model, params)
-        if searcher is not None:
-            return searcher
-    raise UserError(
-        f"{run_dir}: tasks: found {', '.join(config.tasks)}, none of which retrieves "
-        f"videos; name a run that trained MomentRetrieval"
-    )
+    config, params = read_run(run_dir)
+    corpora = run_dir / exported.CORPORA
+    found = searcher_of(config, params, corpora if corpora.is_dir() else None)
+    if found is None:
+        raise UserError(
+            f"{run_dir}: tasks: found {', '.join(config.tasks) or 'none'}, none of "
+            f"which retrieves videos; name a run that trained MomentRetrieval"
+        )
+    return found
+
+
+def searcher_of(
+    config: TrainConfig, params: PyTree, corpora: Path | None = None
+) -> Searcher | None:
+    """What the first task that searches answers with; None if none does."""
+    tasks = config.tasks.values()
+    found = (task.searcher(config.model, params, corpora=corpora) for task in tasks)
+    return next((searcher for searcher in found if searcher is not None), None)
 
 
 def evaluate(run: str | Path, split: str) -> Mapping[str, Any]:
     """What the tasks of a run say about a split; predictions are written beside it."""
     run_dir = find_run(Path(run))
-    config = read_config(run_dir)
-    _, params = checkpoint.load_params(run_dir)
+    config, params = read_run(run_dir)
     found = (
         task.evaluate(
             config.model, params, split, predictions_dir=run_dir / "predictions"
@@ -65,8 +72,16 @@ def find_run(path: Path) -> Path:
     return runs[0].parent
 
 
+def read_run(run_dir: Path) -> tuple[TrainConfig, PyTree]:
+    """The configuration and the newest parameters."""
+    config = read_config(run_dir)
+    if exported.is_exported(run_dir):
+        return config, exported.read_params(run_dir)
+    return config, checkpoint.load_params(run_dir)[1]
+
+
 def read_config(run_dir: Path) -> TrainConfig:
-    config: Any = configs.load(run_dir / "config.json")
+    config: Any = configs.load(run_dir / exported.CONFIG)
     if not isinstance(config, TrainConfig):
         raise UserError(
             f"{run_dir / 'config.json'}: found a {type(config).__name__}, expected a "

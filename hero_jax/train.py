@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hero_jax import checkpoint, integrity, processes, sharding
+from hero_jax import carried, checkpoint, integrity, processes, sharding, warm_start
 from hero_jax import config as configs
 from hero_jax.errors import UserError
 from hero_jax.learner import Learner, TrainState
@@ -30,6 +30,7 @@ from hero_jax.pipeline import Pipeline
 from hero_jax.sharding import MeshConfig
 from hero_jax.tasks.base import Task
 from hero_jax.types import Metrics, PyTree
+from hero_jax.warm_start import Start
 
 OnLog = Callable[[int, Mapping[str, float]], None]
 """Called with a step and what the metrics log says about it."""
@@ -45,6 +46,8 @@ class TrainConfig:
     """The encoder that the tasks share."""
     steps: int = 100_000
     """Updates."""
+    start: Start | None = None
+    """Weights to begin with; None begins with random ones."""
     seed: int = 77
     """Of parameters, dropout, the order of the data and the mixture of tasks."""
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -139,10 +142,22 @@ class Run:
         wanted = items(self.learner.abstract_state)
         restored = self.saved.restore(wanted, data=self.data)
         if restored is None:
-            return self.learner.initial_state()
+            return self.begin()
         step, parts = restored
         logging.info("%s: going on from step %d", self.run_dir, step)
         return TrainState(params=parts["params"], **parts["training"])
+
+    def begin(self) -> TrainState:
+        """A fresh state, with the weights to begin with in it if there are any."""
+        state = self.learner.initial_state()
+        if self.config.start is None:
+            return state
+        params, left = warm_start.begin(
+            self.config.start, state.params, self.config.model
+        )
+        if left is not None and jax.process_index() == 0:
+            carried.save(left, self.run_dir)
+        return dataclasses.replace(state, params=params)
 
     def loop(self, state: TrainState, start: int) -> TrainState:
         batches = draw_batches(self.config, self.pipelines, self.mesh, start)

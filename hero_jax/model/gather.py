@@ -1,9 +1,14 @@
 """Vectors to other places, by flat index within groups that never meet."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from hero_jax.types import Array, Float, Int
+
+Size = Any
+"""A number, or the letter it has in a program for all sizes (`jax.export`)."""
 
 
 def gather(
@@ -23,7 +28,7 @@ def gather(
 def sum_at(
     vectors: Float[Array, "R L D"],
     index: Int[Array, "R L"],
-    shape: tuple[int, int],
+    shape: tuple[Size, Size],
     *,
     num_groups: int,
 ) -> Float[Array, "N1 N2 D"]:
@@ -38,6 +43,6 @@ def sum_at(
     return jax.vmap(add)(blocks, places).reshape(*shape, width)
 
 
-def _or_nowhere(index: Int[Array, "G N"], size: int) -> Int[Array, "G N"]:
+def _or_nowhere(index: Int[Array, "G N"], size: Size) -> Int[Array, "G N"]:
     """Negative indices would count from the end: they are put beyond it instead."""
     return jnp.where(index < 0, size, index)

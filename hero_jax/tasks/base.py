@@ -33,6 +33,10 @@ class Searcher(Protocol):
         """The best `k` answers to a query in any language, best first."""
         ...
 
+    def save(self, folder: Path, split: str) -> None:
+        """Writes what `search` needs of a split, for a searcher of these corpora."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task(abc.ABC):
@@ -117,6 +121,12 @@ class Task(abc.ABC):
         """
         return {}
 
-    def searcher(self, model: HeroConfig, params: PyTree) -> Searcher | None:
-        """What answers queries with these parameters; by default nothing does."""
+    def searcher(
+        self, model: HeroConfig, params: PyTree, *, corpora: Path | None = None
+    ) -> Searcher | None:
+        """What answers queries with these parameters; by default nothing does.
+
+        Args:
+            corpora: where `Searcher.save` wrote; None reads the dataset itself.
+        """
         return None

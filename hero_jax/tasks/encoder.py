@@ -10,6 +10,7 @@ import numpy as np
 
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.tasks import packing
+from hero_jax.tasks import packing
 from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed
 from hero_jax.tasks.source import Examples, Source, VideoExample, video_segments
 from hero_jax.types import Array, Bool, Float, PyTree
@@ -67,6 +68,18 @@ class Encoder:
             for chunk in chunks
         ]
         return np.concatenate([np.asarray(v) for v in vectors])[: len(texts)]
+
+    def encode_query(self, text: np.ndarray) -> Float[Array, "1 D"]:
+        """The vector of one text, without a corpus beside it."""
+        plans = packing.plan_groups([[len(text)]], self.source.row_length)
+        batch = packing.text_rows(
+            [[text]],
+            plans,
+            num_rows=1,
+            row_length=self.source.row_length,
+            pad=self.source.load_tokenizer().pad,
+        )
+        return np.asarray(_encode_queries(self.config, self.params, batch))
 
     def boundary_probabilities(
         self,

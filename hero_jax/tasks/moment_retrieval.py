@@ -253,10 +253,13 @@ class MomentRetrieval(Task):
         )
         return matrix.results(predictions_dir)
 
-    def searcher(self, model: HeroConfig, params: PyTree) -> MomentSearcher:
+    def searcher(
+        self, model: HeroConfig, params: PyTree, *, corpora: Path | None = None
+    ) -> MomentSearcher:
         encoder = Encoder(model, params["hero"], self.source)
         rules = dataclasses.replace(self.rules, nms_threshold=0.5)
-        return MomentSearcher(encoder, self.source, self.span is not None, rules)
+        has_spans = self.span is not None
+        return MomentSearcher(encoder, self.source, has_spans, rules, corpora)
 
     def fingerprint(self, split: str) -> dict[str, str | int | float]:
         names = (
