@@ -48,6 +48,16 @@ def open_corpus(directory: str | Path, dataset: str, split: str) -> Corpus:
     )
 
 
+def read_fingerprint(
+    directory: str | Path, dataset: str, split: str
+) -> tuple[dict[str, str | int], tuple[str, ...]]:
+    """`Corpus.fingerprint` and `Corpus.languages`, from the manifest alone."""
+    root = _find(Path(directory), dataset)
+    manifest = manifests.read_manifest(root)
+    manifests.check_split(root, manifest, split)
+    return _fingerprint(manifest, split), manifest.languages
+
+
 def _find(directory: Path, dataset: str) -> Path:
     root = directory / dataset
     if not (root / manifests.NAME).is_file():

@@ -1,10 +1,11 @@
 """What experiments share: a small model, a compilation cache, a run's description."""
 
+import contextlib
 import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +14,12 @@ import jax
 
 from data_pipelines import tokenizers
 from data_pipelines.schema import Corpus
-from hero_jax import processes
+from hero_jax import checkpoint, processes, report
 from hero_jax.errors import UserError
 from hero_jax.model.hero import HeroConfig
 from hero_jax.model.transformer import TransformerConfig
 from hero_jax.tasks.source import Source
+from hero_jax.train import check_fresh
 
 Dtype = Literal["float32", "bfloat16"]
 NUM_HEADS = 4
@@ -114,11 +116,36 @@ def check_options(config: Any, counts: Sequence[str]) -> None:
             f"--mesh: found {config.mesh.data} x {config.mesh.model}, expected 1 or "
             "more of each"
         )
-    if config.fresh and config.run_dir.is_dir() and any(config.run_dir.iterdir()):
-        raise UserError(
-            f"{config.run_dir}: --fresh wants an empty directory; delete it, name "
-            "another one, or leave --fresh out to go on"
-        )
+
+
+@contextlib.contextmanager
+def holding(run_dir: Path, *, fresh: bool) -> Iterator[None]:
+    """Keeps the directory of an experiment for one start of it, and all its processes.
+
+    Raises BusyError where another start is at work, UserError where the directory
+    cannot be written, or is not empty and should be.
+    """
+    if not is_first():
+        yield
+        return
+    checkpoint.check_writable(run_dir)
+    with checkpoint.RunLock(run_dir):
+        check_fresh(run_dir, fresh)
+        yield
+
+
+def with_earlier(
+    path: Path, results: Mapping[str, Any], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Results beside those that `path` holds, if these came about in the same way.
+
+    `facts` (seed, steps, ...) must be equal: a table compares like with like.
+    """
+    if not path.is_file():
+        return dict(results)
+    earlier, meta = report.read_results(path)
+    is_alike = all(meta.get(name) == value for name, value in facts.items())
+    return dict(earlier) | dict(results) if is_alike else dict(results)
 
 
 def compile_quickly(run_dir: Path) -> None:

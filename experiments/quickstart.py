@@ -28,11 +28,13 @@ from experiments.common import (
     check_options,
     compile_quickly,
     describe,
+    holding,
     is_first,
     make_tokenizer,
     say,
     small_model,
     wait_for_first,
+    with_earlier,
 )
 from hero_jax import errors, pictures, processes, report, report_html, search
 from hero_jax.losses.info_nce import InfoNCE
@@ -104,9 +106,14 @@ def main() -> None:
 
 def run(config: Quickstart) -> Mapping[str, Any]:
     """Everything the module says; returns results[objective][query][subtitles]."""
-    begin = time.monotonic()
     check(config)
     compile_quickly(config.run_dir)
+    with holding(config.run_dir, fresh=config.fresh):
+        return _run(config)
+
+
+def _run(config: Quickstart) -> Mapping[str, Any]:
+    begin = time.monotonic()
     source, raw = prepare(config)
     results: dict[str, Any] = {}
     for name in config.objectives:
@@ -117,7 +124,7 @@ def run(config: Quickstart) -> Mapping[str, Any]:
             results[name] = search.evaluate(run_dir, "test")
         wait_for_first()
     if is_first():
-        publish(config, results, raw, seconds=time.monotonic() - begin)
+        results = publish(config, results, raw, seconds=time.monotonic() - begin)
     wait_for_first()
     return results
 
@@ -133,7 +140,10 @@ def prepare(config: Quickstart) -> tuple[Source, Path]:
                 data_dir, num_videos=config.videos, seed=config.seed, workers=workers
             )
         out = config.run_dir / "dataset"
-        say(str(build_dataset("microtv", data_dir=data_dir, out=out, workers=workers)))
+        built = build_dataset(
+            "microtv", data_dir=data_dir, out=out, workers=workers, is_replacing=False
+        )
+        say(str(built))
         corpus = open_corpus(out, "microtv", "train")
         make_tokenizer(config.run_dir / "tokenizer.json", corpus, vocab_size=1500)
     wait_for_first()
@@ -183,29 +193,33 @@ def train_config(config: Quickstart, source: Source, name: str) -> TrainConfig:
 
 def publish(
     config: Quickstart, results: Mapping[str, Any], raw: Path, *, seconds: float
-) -> None:
-    """Prints the tables; writes results.json and report.html."""
+) -> dict[str, Any]:
+    """Prints the tables; writes results.json and report.html; returns all results."""
+    facts = {
+        "seed": config.seed,
+        "steps": config.steps,
+        "videos": num_videos(raw),
+        "batch_size": config.batch_size,
+        "width": config.width,
+    }
+    path = config.run_dir / "results.json"
+    results = with_earlier(path, results, facts)
     print(report.tables(results))
-    meta = describe(
-        "experiments.quickstart",
-        seconds,
-        seed=config.seed,
-        steps=config.steps,
-        videos=num_videos(raw),
-    )
-    report.write_results(config.run_dir / "results.json", results, meta)
+    meta = describe("experiments.quickstart", seconds, **facts)
+    report.write_results(path, results, meta)
     page = report_html.Page(
         title="hero_jax quickstart: microtv",
         results=results,
         meta=meta,
         curves={
             name: report.read_curves(config.run_dir / name / "metrics.jsonl")
-            for name in config.objectives
+            for name in results
         },
         examples=tuple(examples_of(config, raw)),
     )
     report_html.write_report(config.run_dir / "report.html", page)
     say(f"{config.run_dir / 'report.html'} after {seconds:.0f} s")
+    return results
 
 
 def examples_of(config: Quickstart, raw: Path) -> Iterator[report.Example]:

@@ -59,7 +59,7 @@ class RunLock:
             holder = self._file.read().strip() or "another process"
             self._file.close()
             raise BusyError(
-                f"{self._path.parent}: {holder} is already training here; wait for it, "
+                f"{self._path.parent}: {holder} is at work here; wait for it, "
                 f"stop it, or choose another run directory"
             ) from None
         self._file.truncate(0)
@@ -221,18 +221,27 @@ class Checkpoints:
         self._num_failures = 0
 
 
-def load_params(run_dir: Path, step: int | None = None) -> tuple[int, PyTree]:
+def load_params(
+    run_dir: Path, step: int | None = None, *, data: Mapping | None = None
+) -> tuple[int, PyTree]:
     """Step and parameters of the newest undamaged checkpoint, or of `step`.
 
-    Needs neither the model nor the data, takes no lock and changes nothing.
+    Needs neither the model nor the data, takes no lock and changes nothing. Where
+    `data` is given, the run must have been trained on it: UserError names the field.
     """
     directory = run_dir.absolute() / "checkpoints"
     found = [int(p.name) for p in directory.glob("*") if p.name.isdigit()]
     for candidate in sorted(found, reverse=True) if step is None else [step]:
         try:
-            return candidate, _read_params(directory, candidate)
+            record = read_record(directory, candidate)
+            params = _read_params(directory, candidate, record["leaves"])
         except Damaged as damage:
             logging.warning("%s: step %d is damaged: %s", run_dir, candidate, damage)
+            continue
+        trained = {f: v for f, v in record["data"].items() if f in (data or {})}
+        wanted = {f: data[f] for f in trained} if data else {}
+        check_same(f"{run_dir}: step {candidate}", trained, wanted)
+        return candidate, params
     wanted = "checkpoint" if step is None else f"checkpoint of step {step}"
     raise UserError(
         f"{run_dir}: there is no undamaged {wanted} among {sorted(found)}; "
@@ -240,10 +249,10 @@ def load_params(run_dir: Path, step: int | None = None) -> tuple[int, PyTree]:
     )
 
 
-def _read_params(directory: Path, step: int) -> PyTree:
+def _read_params(directory: Path, step: int, saved: integrity.Leaves) -> PyTree:
     leaves = {
         name.removeprefix("params/"): leaf
-        for name, leaf in read_record(directory, step)["leaves"].items()
+        for name, leaf in saved.items()
         if name.startswith("params/")
     }
     place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])

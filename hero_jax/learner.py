@@ -72,18 +72,33 @@ class Learner:
     def _shapes(self) -> TrainState:
         return jax.eval_shape(self._create, jax.random.key(self.seed))
 
-    @functools.cached_property
-    def step(self) -> Callable[..., tuple[TrainState, Metrics]]:
-        """`step(state, batches, task=name)`; compiled once a task, donates the state.
+    def step(
+        self, state: TrainState, batches: PyTree, *, task: str
+    ) -> tuple[TrainState, Metrics]:
+        """One update from a batch of a task; donates the state.
 
-        Every leaf of `batches` has a leading axis of micro-batches.
+        Every leaf of `batches` has a leading axis of micro-batches. The gradient is
+        compiled once a task, what it leads to once for all.
         """
+        grads, loss, terms = self._compiled_gradients(state, batches, task=task)
+        state, metrics = self._compiled_update(state, grads, loss)
+        return state, terms | metrics
+
+    @functools.cached_property
+    def _compiled_gradients(self) -> Callable[..., tuple[PyTree, Scalar, Metrics]]:
         whole = sharding.replicated(self.mesh)
         return jax.jit(
-            self._step,
+            self._gradients,
             static_argnames="task",
+            out_shardings=(self.state_sharding.params, whole, whole),
+        )
+
+    @functools.cached_property
+    def _compiled_update(self) -> Callable[..., tuple[TrainState, Metrics]]:
+        return jax.jit(
+            self._update,
             donate_argnums=0,
-            out_shardings=(self.state_sharding, whole),
+            out_shardings=(self.state_sharding, sharding.replicated(self.mesh)),
         )
 
     def whole(self, params: PyTree) -> PyTree:
@@ -109,10 +124,9 @@ class Learner:
             num_bad=jnp.zeros((), jnp.int32),
         )
 
-    def _step(
-        self, state: TrainState, batches: PyTree, *, task: str
+    def _update(
+        self, state: TrainState, grads: PyTree, loss: Scalar
     ) -> tuple[TrainState, Metrics]:
-        grads, loss, terms = self._gradients(state, batches, task)
         norm = optax.tree.norm(grads)
         updates, opt_state = self._transformation.update(
             grads, state.opt_state, state.params, step=state.step
@@ -125,7 +139,7 @@ class Learner:
             (state.params, state.opt_state),
         )
         num_bad = jnp.where(is_good, 0, state.num_bad + 1)
-        metrics = terms | {
+        metrics = {
             "loss": loss,
             "grad_norm": norm,
             "learning_rate": make_schedule(self.optimizer, self.num_steps)(state.step),
@@ -136,7 +150,7 @@ class Learner:
         ), metrics
 
     def _gradients(
-        self, state: TrainState, batches: PyTree, task: str
+        self, state: TrainState, batches: PyTree, *, task: str
     ) -> tuple[PyTree, Scalar, Metrics]:
         """Over the micro-batches: sum of gradients (G.3), mean of loss and terms."""
         key = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)

@@ -4,10 +4,11 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from hero_jax.paths import path_name
@@ -119,16 +120,10 @@ def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
 class OfficialAdamWState(NamedTuple):
     """Every parameter counts its own updates (quirk G5)."""
 
-    count: PyTree
+    count: Int[Array, "P"]
+    """In the order of the parameters' leaves."""
     mu: PyTree
     nu: PyTree
-
-
-class _Leaf(NamedTuple):
-    update: Any
-    count: Any
-    mu: Any
-    nu: Any
 
 
 def official_adamw(
@@ -146,39 +141,41 @@ def official_adamw(
 
     def init(params):
         zeros = lambda: jax.tree.map(jnp.zeros_like, params)
-        count = jax.tree.map(lambda p: jnp.zeros((), jnp.int32), params)
+        count = jnp.zeros(len(jax.tree.leaves(params)), jnp.int32)
         return OfficialAdamWState(count, zeros(), zeros())
 
     def update(grads, state, params, *, step, **_):
-        rate = schedule(step)
+        named, tree = jax.tree.flatten_with_path(params)
+        names = [path_name(path) for path, _ in named]
+        grads = tree.flatten_up_to(grads)
+        is_touched = jnp.stack([jnp.any(g != 0) for g in grads])
+        # What is one number a parameter is computed for all at once: a program with
+        # the same dozen scalar operations for each would take long to compile.
+        rate = schedule(step) * np.array([multiplier(config, name) for name in names])
+        decay = config.weight_decay * np.array([is_decayed(name) for name in names])
+        count = state.count + is_touched
+        size = rate * bias_correction(config, state.count + 1) if correct_bias else rate
+        size, shrink = (x * is_touched for x in (size, rate * decay))
 
-        def leaf(path, g, p, count, m, v):
-            name = path_name(path)
-            lr = (rate * multiplier(config, name)).astype(p.dtype)
-            t = count + 1
-            m = config.b1 * m + (1 - config.b1) * g
-            v = config.b2 * v + (1 - config.b2) * g * g
-            size = lr * bias_correction(config, t) if correct_bias else lr
-            change = -size.astype(p.dtype) * m / (jnp.sqrt(v) + config.eps)
-            if is_decayed(name):
-                change -= lr * config.weight_decay * (p + change)
-            return _Leaf(change, t, m, v)
+        def leaf(i, g, p, m, v):
+            new_m = config.b1 * m + (1 - config.b1) * g
+            new_v = config.b2 * v + (1 - config.b2) * g * g
+            change = -size[i].astype(p.dtype) * new_m / (jnp.sqrt(new_v) + config.eps)
+            if decay[i]:
+                change -= shrink[i].astype(p.dtype) * (p + change)
+            kept = lambda new, old: jnp.where(is_touched[i], new, old)
+            return change, kept(new_m, m), kept(new_v, v)
 
-        def touched_leaf(path, g, p, *old):
-            new = leaf(path, g, p, *old)
-            is_touched = (g != 0).any()
-            kept = _Leaf(jnp.zeros_like(p), *old)
-            return _Leaf(*(jnp.where(is_touched, n, k) for n, k in zip(new, kept)))
-
-        trees = jax.tree.map_with_path(touched_leaf, grads, params, *state)
-        shape = jax.tree.structure(params), jax.tree.structure(_Leaf(0, 0, 0, 0))
-        updates, *new_state = jax.tree.transpose(*shape, trees)
-        return updates, OfficialAdamWState(*new_state)
+        old = (tree.flatten_up_to(moment) for moment in (state.mu, state.nu))
+        values = [p for _, p in named]
+        new = zip(*map(leaf, range(len(names)), grads, values, *old), strict=True)
+        updates, mu, nu = (tree.unflatten(leaves) for leaves in new)
+        return updates, OfficialAdamWState(count, mu, nu)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def bias_correction(config: OptimizerConfig, t: Int[Array, ""]) -> Float[Array, ""]:
+def bias_correction(config: OptimizerConfig, t: Int[Array, "P"]) -> Float[Array, "P"]:
     """sqrt(1 - b2^t) / (1 - b1^t), without cancellation in float32."""
     fading = lambda b: -jnp.expm1(t * math.log(b))
     return jnp.sqrt(fading(config.b2)) / fading(config.b1)

@@ -73,11 +73,19 @@ def find_run(path: Path) -> Path:
 
 
 def read_run(run_dir: Path) -> tuple[TrainConfig, PyTree]:
-    """The configuration and the newest parameters."""
+    """The configuration and the newest parameters, trained on the data that is there.
+
+    Raises UserError where the dataset or the tokenizer has changed since.
+    """
     config = read_config(run_dir)
     if exported.is_exported(run_dir):
         return config, exported.read_params(run_dir)
-    return config, checkpoint.load_params(run_dir)[1]
+    data = {
+        f"tasks.{name}.{field}": value
+        for name, task in config.tasks.items()
+        for field, value in task.fingerprint("train").items()
+    }
+    return config, checkpoint.load_params(run_dir, data=data)[1]
 
 
 def read_config(run_dir: Path) -> TrainConfig:

@@ -130,7 +130,12 @@ class Run:
     def train(self) -> TrainState:
         state = self.resume()
         start = int(state.step)
-        if start >= self.config.steps:
+        if start > self.config.steps:
+            raise UserError(
+                f"{self.run_dir}: steps: found {self.config.steps}, but this run has "
+                f"made {start}; ask for {start} or more, or name another directory"
+            )
+        if start == self.config.steps:
             logging.info("%s: already finished at step %d", self.run_dir, start)
             return state
         with contextlib.ExitStack() as stack:

@@ -32,6 +32,10 @@ class MemorySource(Source):
     def open(self, split: str) -> Examples:
         return _examples(self, split)
 
+    def read_fingerprint(self, split: str):
+        corpus = self.open(split).corpus
+        return corpus.fingerprint, corpus.languages
+
     def load_tokenizer(self) -> tokenizers.Tokenizer:
         return word_tokenizer()
 

@@ -33,11 +33,13 @@ from experiments.common import (
     check_options,
     compile_quickly,
     describe,
+    holding,
     is_first,
     make_tokenizer,
     say,
     small_model,
     wait_for_first,
+    with_earlier,
 )
 from experiments.quickstart import CONTRAST, LOCAL, RANKING
 from hero_jax import errors, processes, report, report_html, search
@@ -105,8 +107,13 @@ def main() -> None:
 
 def run(config: MtvrLoo) -> dict[str, Any]:
     """Everything the module says; returns results[objective][query][subtitles]."""
-    begin = time.monotonic()
     compile_quickly(config.run_dir)
+    with holding(config.run_dir, fresh=config.fresh):
+        return _run(config)
+
+
+def _run(config: MtvrLoo) -> dict[str, Any]:
+    begin = time.monotonic()
     source = prepare(config)
     run_dir = config.run_dir / config.objective
     say(f"{config.objective}: {config.steps} steps")
@@ -117,7 +124,7 @@ def run(config: MtvrLoo) -> dict[str, Any]:
         config.objective: search.evaluate(run_dir, "test"),
         "BM25": bm25_matrix(source.open("test").corpus),
     }
-    publish(config, results, seconds=time.monotonic() - begin)
+    results = publish(config, results, seconds=time.monotonic() - begin)
     print(check_of_bm25(open_corpus(source.directory, source.dataset, "all")))
     return results
 
@@ -128,7 +135,11 @@ def prepare(config: MtvrLoo) -> Source:
     tokenizer = config.run_dir / f"tokenizer-{name}.json"
     if is_first():
         built = build_dataset(
-            "mtvr_loo", data_dir=config.data_dir, out=out, fold=config.fold
+            "mtvr_loo",
+            data_dir=config.data_dir,
+            out=out,
+            fold=config.fold,
+            is_replacing=False,
         )
         say(str(built))
         make_tokenizer(tokenizer, open_corpus(out, name, "train"), vocab_size=8000)
@@ -174,29 +185,40 @@ def train_config(config: MtvrLoo, source: Source) -> TrainConfig:
     )
 
 
-def publish(config: MtvrLoo, results: dict[str, Any], *, seconds: float) -> None:
+def publish(
+    config: MtvrLoo, results: dict[str, Any], *, seconds: float
+) -> dict[str, Any]:
     """Prints the tables; writes results.json and report.html, without any text."""
-    print(report.tables(results))
-    meta = describe(
-        "experiments.crosslingual.mtvr_loo",
-        seconds,
-        dataset="mTVR leave-one-out (not mTVR): descriptions stand for subtitles, "
+    facts = {
+        "dataset": "mTVR leave-one-out (not mTVR): descriptions stand for subtitles, "
         "no visual features",
-        fold=config.fold,
-        seed=config.seed,
-        steps=config.steps,
-    )
-    report.write_results(config.run_dir / "results.json", results, meta)
-    curves = report.read_curves(config.run_dir / config.objective / "metrics.jsonl")
+        "fold": config.fold,
+        "seed": config.seed,
+        "steps": config.steps,
+        "batch_size": config.batch_size,
+        "parallel_batch_size": config.parallel_batch_size,
+        "width": config.width,
+    }
+    path = config.run_dir / "results.json"
+    results = with_earlier(path, results, facts)
+    print(report.tables(results))
+    meta = describe("experiments.crosslingual.mtvr_loo", seconds, **facts)
+    report.write_results(path, results, meta)
+    files = {name: config.run_dir / name / "metrics.jsonl" for name in results}
     page = report_html.Page(
         title="mTVR leave-one-out",
         results=results,
         meta=meta,
-        curves={config.objective: curves},
+        curves={
+            name: report.read_curves(file)
+            for name, file in files.items()
+            if file.is_file()
+        },
         show_texts=False,
     )
     report_html.write_report(config.run_dir / "report.html", page)
     say(f"{config.run_dir / 'report.html'} after {seconds:.0f} s")
+    return results
 
 
 def bm25_matrix(corpus: Corpus) -> dict[str, dict[str, Any]]:

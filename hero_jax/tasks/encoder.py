@@ -10,7 +10,6 @@ import numpy as np
 
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.tasks import packing
-from hero_jax.tasks import packing
 from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed
 from hero_jax.tasks.source import Examples, Source, VideoExample, video_segments
 from hero_jax.types import Array, Bool, Float, PyTree

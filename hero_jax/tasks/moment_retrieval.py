@@ -270,7 +270,7 @@ class MomentRetrieval(Task):
             "is_same_language",
         )
         own = {name: getattr(self, name) for name in names}
-        return self.examples(split).fingerprint() | own
+        return self.source.fingerprint(split) | own
 
     @property
     def num_queries(self) -> int:

@@ -105,4 +105,4 @@ class ParallelText(Task):
         return self.objective(predictions, positives, ~positives, step=step, key=key)
 
     def fingerprint(self, split: str) -> dict[str, str | int | float]:
-        return self.source.open(split).fingerprint()
+        return self.source.fingerprint(split)

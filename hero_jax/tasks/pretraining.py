@@ -58,7 +58,7 @@ class PretrainingTask(Task):
         return validate(self, model, params, split, count=self.num_predictions)
 
     def fingerprint(self, split: str) -> dict[str, str | int | float]:
-        fields = self.examples(split).fingerprint()
+        fields = self.source.fingerprint(split)
         # Left out by default, so that older runs go on.
         return fields | ({"draws_officially": True} if self.draws_officially else {})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines import align, tokenizers
-from data_pipelines.corpus import open_corpus
+from data_pipelines.corpus import open_corpus, read_fingerprint
 from data_pipelines.schema import Corpus, Query, Video
 from hero_jax.tasks import packing
 from hero_jax.tasks.packing import Segment
@@ -41,6 +41,23 @@ class Source:
     def open(self, split: str) -> "Examples":
         """One split, opened once per process."""
         return _open(self, split)
+
+    def read_fingerprint(
+        self, split: str
+    ) -> tuple[dict[str, str | int], tuple[str, ...]]:
+        """The dataset's own fingerprint and languages; no record is read."""
+        return read_fingerprint(self.directory, self.dataset, split)
+
+    def fingerprint(self, split: str) -> dict[str, str | int | float]:
+        """What identifies the examples of a split, by field."""
+        corpus, languages = self.read_fingerprint(split)
+        names = ("max_frames", "max_query_tokens", "row_length", "is_official")
+        return {
+            **corpus,
+            **{name: getattr(self, name) for name in names},
+            "languages": "+".join(self.languages or languages),
+            "tokenizer": self.load_tokenizer().fingerprint,
+        }
 
     def load_tokenizer(self) -> tokenizers.Tokenizer:
         return _load_tokenizer(self.tokenizer)
@@ -102,22 +119,6 @@ class Examples(Sequence[VideoExample]):
         """Frame features of video `index`, [num_frames E], cut to the limit."""
         values = self.corpus.features[index]
         return values[: self._examples[index].num_frames]
-
-    def fingerprint(self) -> dict[str, str | int | float]:
-        """What identifies the examples, by field."""
-        fields = dataclasses.asdict(self.source)
-        chosen = {
-            name: fields[name]
-            for name in ("max_frames", "max_query_tokens", "row_length", "is_official")
-        }
-        return (
-            dict(self.corpus.fingerprint)
-            | chosen
-            | {
-                "languages": "+".join(self.languages),
-                "tokenizer": self.tokenizer.fingerprint,
-            }
-        )
 
     def _num_frames(self, video: Video) -> int:
         return min(video.num_frames, self.source.max_frames)
