@@ -98,11 +98,14 @@ def _official_owners(
     candidates = official_candidates(
         subtitles, num_frames=num_frames, interval=interval
     )
+    rivals: list[list[int]] = [[] for _ in range(num_frames)]
+    for i, frames in enumerate(candidates):
+        for frame in frames[(frames >= 0) & (frames < num_frames)]:
+            rivals[frame].append(i)
     owned: list[list[int]] = [[] for _ in subtitles]
-    for frame in range(num_frames):
-        rivals = [i for i, frames in enumerate(candidates) if frame in frames]
-        if rivals:
-            owned[_owner(frame, rivals, subtitles, interval)].append(frame)
+    for frame, ones in enumerate(rivals):
+        if ones:
+            owned[_owner(frame, ones, subtitles, interval)].append(frame)
     return [np.array(frames, np.int32) for frames in owned]
 
 

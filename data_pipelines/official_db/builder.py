@@ -26,7 +26,7 @@ from data_pipelines.readers import lmdb
 from data_pipelines.readers.errors import Tally, found, wrong
 from data_pipelines.readers.features import Header
 from data_pipelines.readers.packed import StoredFrames, frames_header
-from data_pipelines.schema import Caption, CaptionedMoment, Query, Tokens, Video
+from data_pipelines.schema import Caption, CaptionedMoment, Tokens, Video
 
 CAPTIONED = ("vatex_en_r", "yc2r")
 """Datasets whose queries are also the captions of YC2C and VATEX-C (D.7)."""
@@ -160,7 +160,15 @@ class _Reader:
         queries = tuple(one for one in texts.queries if one.video_id in known)
         captions = [one for one in texts.captions if one.video_id in known]
         if self.request.dataset in CAPTIONED:
-            captions += map(_as_caption, queries)
+            captions += [
+                CaptionedMoment(
+                    moment_id=one.query_id,
+                    video_id=one.video_id,
+                    captions=(Caption(one.query_id, one.texts),),
+                )
+                for one in queries
+                if one.video_id is not None
+            ]
         return RawSplit(
             videos=tuple(video for video, _, _ in measured),
             queries=queries,
@@ -246,13 +254,6 @@ class _Reader:
         )
         if computed["unique_sub2frames"] != spoken.frames:
             self.tally.add(REALIGNED, video.video_id)
-
-
-def _as_caption(query: Query) -> CaptionedMoment:
-    """A query as what is written about the whole of its video."""
-    assert query.video_id is not None, "these datasets name all videos"
-    caption = Caption(query.query_id, query.texts)
-    return CaptionedMoment(query.query_id, query.video_id, None, (caption,))
 
 
 @dataclasses.dataclass

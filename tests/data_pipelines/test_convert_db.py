@@ -142,6 +142,12 @@ def test_captions_of_whole_videos_are_the_queries(source):
     assert corpus.languages == ("de",)
 
 
+def test_a_test_split_that_names_no_video_has_no_captions(source):
+    write_texts(source / "txt_db/yc2r_test.db", {"a": query()}, video_ids=["v1"])
+    corpus, _ = convert(source, "yc2r", split="test")
+    assert len(corpus.queries) == 1 and corpus.captions == ()
+
+
 def test_a_corpus_has_the_splits_of_its_pretraining(source):
     lists = source / "txt_db/pretrain_splits"
     lists.mkdir()
