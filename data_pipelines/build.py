@@ -134,6 +134,9 @@ def _builder_of(dataset: str) -> "type[CorpusBuilder]":
         "how2qa": judged.How2Qa,
         "vlep": judged.Vlep,
         "violin": judged.Violin,
+        "tvc": judged.Tvc,
+        "yc2c": judged.Yc2c,
+        "vatex_en_c": judged.VatexEnC,
     }[dataset]
 
 

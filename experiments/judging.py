@@ -35,7 +35,7 @@ from hero_jax import errors, processes, search
 from hero_jax.model.hero import HeroConfig
 from hero_jax.optimizer import OptimizerConfig
 from hero_jax.sharding import MeshConfig
-from hero_jax.tasks.judging import JudgingTask
+from hero_jax.tasks.base import Task
 from hero_jax.tasks.source import Source
 from hero_jax.train import TrainConfig, train
 
@@ -90,8 +90,20 @@ class Judging(abc.ABC):
     """Refuse to go on from what the run directory holds."""
 
     @abc.abstractmethod
-    def task(self, source: Source) -> JudgingTask:
+    def task(self, source: Source) -> Task:
         """What is learned."""
+
+    def texts(self, corpus: Corpus) -> Iterator[str]:
+        """What was written about the videos, in whatever language."""
+        yield from judged_texts(corpus)
+
+    def sized(self, source: Source) -> HeroConfig:
+        """The model that learns it."""
+        return model_of(self, source)
+
+    def table(self, results: Results) -> Iterator[str]:
+        """The lines that are printed in the end."""
+        return accuracies(results)
 
     @property
     def name(self) -> str:
@@ -133,7 +145,7 @@ def prepare(config: Judging) -> Source:
     if is_first() and config.tokenizer is None:
         corpus = open_corpus(config.data_dir, config.dataset, "train")
         if not tokenizer.exists():
-            texts = [*texts_of(corpus), *judged_texts(corpus)]
+            texts = [*texts_of(corpus), *config.texts(corpus)]
             tokenizers.train(texts, vocab_size=8000).save(tokenizer)
     wait_for_first()
     return Source(
@@ -156,7 +168,7 @@ def judged_texts(corpus: Corpus) -> Iterator[str]:
 def train_config(config: Judging, source: Source) -> TrainConfig:
     return TrainConfig(
         tasks={config.name: config.task(source)},
-        model=model_of(config, source),
+        model=config.sized(source),
         steps=config.steps,
         seed=config.seed,
         optimizer=OptimizerConfig(
@@ -181,17 +193,22 @@ def model_of(config: Judging, source: Source) -> HeroConfig:
 
 def publish(config: Judging, results: Results, *, seconds: float) -> None:
     """Prints the table and writes results.json."""
-    print(f"{'texts':>6} {'subtitles':>9}  accuracy  chance")
+    print(*config.table(results), sep="\n")
+    facts: dict[str, Any] = {"seed": config.seed, "steps": config.steps}
+    meta = describe(f"experiments.{config.name}", seconds, **facts)
+    content = json.dumps({"results": results, "meta": meta}, indent=1)
+    write_whole(config.run_dir / "results.json", content + "\n")
+
+
+def accuracies(results: Results) -> Iterator[str]:
+    """Share of right choices by pair of languages, and what guessing reaches."""
+    yield f"{'texts':>6} {'subtitles':>9}  accuracy  chance"
     for language, row in results.items():
         for subtitles, cell in row.items():
             found = cell["accuracy"]
             shown = "  hidden" if found is None else f"{found:8.2f}"
             chance = cell["chance"]["accuracy"]
-            print(f"{language:>6} {subtitles:>9}  {shown}  {chance:6.2f}")
-    facts: dict[str, Any] = {"seed": config.seed, "steps": config.steps}
-    meta = describe(f"experiments.{config.name}", seconds, **facts)
-    content = json.dumps({"results": results, "meta": meta}, indent=1)
-    write_whole(config.run_dir / "results.json", content + "\n")
+            yield f"{language:>6} {subtitles:>9}  {shown}  {chance:6.2f}"
 
 
 def check(config: Judging) -> None:

@@ -1,15 +1,17 @@
-"""TVQA, How2QA, VLEP and VIOLIN as their authors, and VALUE, published them (E.4).
+"""TVQA, How2QA, VLEP, VIOLIN, TVC, YC2C and VATEX-EN-C as they were published (E.4).
 
-    <dataset>_<split>.jsonl          questions or statements; also <..>_release.jsonl
+    <dataset>_<split>.jsonl          questions, statements or captions; also
+                                     <dataset>_<split>_release.jsonl
     *subtitles[_<language>].jsonl    dialogue, English where no language is named
-    *video2dur_idx.json              durations; without it frames tell (--features)
+    *video2dur_idx.json              durations, where the lines have none; without it
+                                     frames tell (--features)
 
 A split has the videos that its lines are about, in the order of their first line.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,13 +19,14 @@ from data_pipelines.builders.base import CorpusBuilder
 from data_pipelines.builders.frames import Frames, Timeline, raw_split
 from data_pipelines.builders.raw import RawCorpus, RawSplit, Request
 from data_pipelines.readers.annotations import ALIASES, read_durations
+from data_pipelines.readers.captions import read_captions
 from data_pipelines.readers.errors import wrong
 from data_pipelines.readers.fields import checked_split, read_json_lines
 from data_pipelines.readers.questions import read_questions
 from data_pipelines.readers.reading import ENGLISH, Reading
 from data_pipelines.readers.statements import read_statements
 from data_pipelines.readers.subtitles import read_subtitle_lines
-from data_pipelines.schema import Question, Statement, Subtitle
+from data_pipelines.schema import CaptionedMoment, Question, Statement, Subtitle
 
 SUBTITLES = re.compile(r".*subtitles(?:_([a-z]{2,3}))?\.jsonl")
 
@@ -85,9 +88,31 @@ class Violin(JudgedBuilder):
     KIND = "statements"
 
 
+class Tvc(JudgedBuilder):
+    """Captions of moments in TV shows."""
+
+    DATASET = "tvc"
+    KIND = "captions"
+
+
+class Yc2c(JudgedBuilder):
+    """Captions of cooking videos, each a segment of a longer one."""
+
+    DATASET = "yc2c"
+    KIND = "captions"
+
+
+class VatexEnC(JudgedBuilder):
+    """Captions of short videos."""
+
+    DATASET = "vatex_en_c"
+    KIND = "captions"
+
+
 READERS: Mapping[str, Callable[[Path, Reading], Records]] = {
     "questions": read_questions,
     "statements": read_statements,
+    "captions": read_captions,
 }
 
 
@@ -120,7 +145,7 @@ class _Release:
 
     def timelines(self, files: Mapping[str, Path]) -> dict[str, list[Timeline]]:
         """The videos of each split that are kept, measured."""
-        stated = self._durations()
+        stated = self._durations() | _stated_by_lines(files.values())
         if not stated and self.request.features is None:
             problem = "found no *video2dur_idx.json, and no --features to measure"
             raise wrong(self.request.data_dir, "", problem, "give one of them")
@@ -157,7 +182,7 @@ class _Release:
     def records(
         self, files: Mapping[str, Path], timelines: Mapping[str, Sequence[Timeline]]
     ) -> dict[str, Records]:
-        """The questions or statements of each split, about the videos that are kept."""
+        """What each split holds about the videos that are kept."""
         return {
             split: READERS[self.kind](
                 path,
@@ -209,8 +234,18 @@ class _Release:
         return raw_split(measured, (), **{self.kind: records})
 
 
+def _stated_by_lines(files: Iterable[Path]) -> dict[str, float]:
+    """Seconds of the videos whose lines say so (TVC, YC2C, VATEX-C)."""
+    return {
+        row.identifier("vid_name"): row.seconds("duration")
+        for path in files
+        for row in read_json_lines(path)
+        if row.has("duration")
+    }
+
+
 def languages_of(records: Mapping[str, Records]) -> tuple[str, ...]:
-    """The languages that anything is asked in, English first; machines' are none."""
+    """The languages that anything is written in, English first; machines' are none."""
     codes = {
         code
         for ones in records.values()
@@ -221,6 +256,10 @@ def languages_of(records: Mapping[str, Records]) -> tuple[str, ...]:
     return tuple(sorted(codes, key=lambda code: (code != ENGLISH, code)))
 
 
-def _texts(record: Question | Statement) -> list[Mapping[str, str]]:
+def _texts(
+    record: Question | Statement | CaptionedMoment,
+) -> list[Mapping[str, str]]:
+    if isinstance(record, CaptionedMoment):
+        return [caption.texts for caption in record.captions]
     answers = record.answers if isinstance(record, Question) else ()
     return [record.texts, *answers]

@@ -8,6 +8,7 @@ share the key of their moment; scores are in percent.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from sacrebleu.metrics import BLEU
@@ -84,7 +85,7 @@ def bleu(hypotheses: Hypotheses, references: References) -> list[float]:
     """
     keys = list(hypotheses)
     most = max(len(references[key]) for key in keys)
-    streams = [
+    streams: list[Any] = [  # None, against the annotation, where there is none
         [dict(enumerate(references[key])).get(i) for key in keys] for i in range(most)
     ]
     counter = BLEU(tokenize="none", max_ngram_order=MAX_ORDER, force=True)
