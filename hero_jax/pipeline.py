@@ -100,10 +100,7 @@ class Pipeline:
         costs = np.array([task.expected_cost(e) for e in self.examples])
         self._tag = (seed, zlib.crc32(f"{name}/{split}".encode()))
         self.order = stratified(costs, self._block_size, self._tag)
-        self.capacity: Mapping[str, int] = {}
-        self.capacity = self._choose_capacity()
-        first_block = range(self.batches_per_block)
-        self.fill = float(np.mean([task.fill(self.batch(k)) for k in first_block]))
+        self.capacity, self.fill = self._shape()
 
     def batch(self, number: int, *, host: int = 0, num_hosts: int = 1) -> PyTree:
         """Batch `number` in numpy: all of it, or the rows of one host."""
@@ -150,6 +147,19 @@ class Pipeline:
                 f"task {self.name}: batch_size: found {batch_size}, expected a "
                 f"multiple of the {self.num_groups} pack groups"
             )
+
+    def _shape(self) -> tuple[Mapping[str, int], float]:
+        """Static sizes and mean fill; found once for pipelines of equal batches.
+
+        Runs that differ in their objective only share them, and so their programs.
+        """
+        key = (type(self.task), self.name, self.multiple, *self.fingerprint().items())
+        if key not in _shapes:
+            self.capacity = self._choose_capacity()
+            first = map(self.batch, range(self.batches_per_block))
+            fill = float(np.mean([self.task.fill(batch) for batch in first]))
+            _shapes[key] = self.capacity, fill
+        return _shapes[key]
 
     def _choose_capacity(self) -> dict[str, int]:
         """Static sizes that hold nearly every batch, from the first few blocks."""
@@ -242,6 +252,7 @@ class _Kept:
 
 
 _last_block = threading.local()
+_shapes: dict[tuple, tuple[Mapping[str, int], float]] = {}
 
 
 @dataclasses.dataclass

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,13 @@ from pathlib import Path
 import pytest
 
 import hero_jax
+from data_pipelines.build import build_dataset
+from data_pipelines.microtv.generate import generate
+from experiments.common import with_earlier
 from experiments.quickstart import Quickstart, run
 from hero_jax import report
-from hero_jax.errors import UserError
+from hero_jax.checkpoint import RunLock
+from hero_jax.errors import BusyError, UserError
 from hero_jax.mixture import Mixture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +139,47 @@ def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(tmp_path):
 def test_another_seed_in_the_same_directory_is_refused_by_name(finished):
     with pytest.raises(ValueError, match="seed"):
         run(tiny(finished, seed=1))
+
+
+def test_fewer_steps_than_were_made_are_refused(finished):
+    with pytest.raises(UserError, match="found 2, but this run has made 3"):
+        run(tiny(finished, steps=2))
+
+
+def test_other_data_in_the_same_directory_is_refused(finished, tmp_path):
+    generate(tmp_path / "other", num_videos=20, seed=5)
+    before = (finished / "dataset/microtv/corpus.json").read_bytes()
+    with pytest.raises(ValueError, match="built from other data"):
+        run(tiny(finished, data_dir=tmp_path / "other"))
+    assert (finished / "dataset/microtv/corpus.json").read_bytes() == before
+
+
+def test_a_directory_in_use_is_left_alone(finished):
+    with RunLock(finished), pytest.raises(BusyError, match="is at work here"):
+        run(tiny(finished))
+
+
+def test_results_of_earlier_calls_stay_if_they_came_about_alike(tmp_path):
+    path = tmp_path / "results.json"
+    facts = {"seed": 0, "steps": 3}
+    report.write_results(path, {"vsm": {"en": {}}}, facts)
+    both = with_earlier(path, {"info_nce": {}}, facts)
+    assert both == {"vsm": {"en": {}}, "info_nce": {}}
+    assert with_earlier(path, {"info_nce": {}}, facts | {"steps": 4}) == {
+        "info_nce": {}
+    }
+
+
+def test_a_run_is_searched_where_it_was_moved_to_but_not_with_other_data(
+    finished, tmp_path
+):
+    moved = shutil.copytree(finished, tmp_path / "moved")
+    assert hero_jax.load(moved).source.directory == moved / "dataset"
+    assert hero_jax.load(moved).search("Henry", k=1)
+    generate(tmp_path / "other", num_videos=20, seed=5)
+    build_dataset("microtv", data_dir=tmp_path / "other", out=moved / "dataset")
+    with pytest.raises(UserError, match=r"tasks\.\w+\.num_videos: this run began with"):
+        hero_jax.load(moved)
 
 
 def test_no_objective_and_no_steps_are_refused(tmp_path):
