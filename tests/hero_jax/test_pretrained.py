@@ -95,44 +95,62 @@ def test_a_run_holds_what_its_tasks_use():
     assert jax.tree.map(np.shape, held) == jax.tree.map(np.shape, everything)
 
 
-def test_official_initialisation_is_ours():
-    """At paper width, the mean and the spread of every array (A.11)."""
+def recorded_starts():
+    """How the official code begins every entry of all its models (A.11)."""
+    inventory = json.loads((GOLDEN / "state_dict_keys_base.json").read_text())
+    models = [model for model in inventory.values() if isinstance(model, dict)]
+    return {name: entry for model in models for name, entry in model.items()}
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Every part at paper width, with one layer a tower: its names are recorded."""
+    one = lambda tower: dataclasses.replace(tower, num_layers=1)
+    paper_sizes = HeroConfig()
     config = dataclasses.replace(
         HeroConfig(vocab_size=500, feature_width=300),
-        cross_modal=dataclasses.replace(HeroConfig().cross_modal, num_layers=1),
-        temporal=dataclasses.replace(HeroConfig().temporal, num_layers=0),
+        cross_modal=one(paper_sizes.cross_modal),
+        temporal=one(paper_sizes.temporal),
+        decoder=one(paper_sizes.cross_modal),
     )
-    params = initial_parameters(config)
-    recorded = paper()
-    for name, array in pretrained.to_official(params).items():
+    params = pretrained.draw(config, tuple(pretrained.PARTS), seed=3)
+    return pretrained.to_official(params)
+
+
+def test_official_initialisation_is_ours(drawn):
+    """The mean, the spread and the tails of every array of every model."""
+    recorded, num_compared = recorded_starts(), 0
+    for name, array in drawn.items():
         expected = recorded[name]["init"]
-        if expected["std"] < 1e-3:
+        if expected["std"] < 1e-3 and array.size > 1:
             assert np.all(array == np.round(expected["mean"])), name
-        elif array.size > 1000:
+        elif array.size > 500:
             noise = 0.02 + 4 / np.sqrt(array.size)
             assert array.std() == pytest.approx(expected["std"], rel=noise), name
+            assert abs(array.mean()) < 5 * array.std() / np.sqrt(array.size), name
             is_uniform = expected["max_abs"] < 2 * expected["std"]
             assert (np.abs(array).max() < 2 * array.std()) == is_uniform, name
+            num_compared += 1
+    assert num_compared > 60
 
 
-def initial_parameters(config):
-    slots, one = np.zeros((1, 2), np.int32), np.zeros(1, np.int32)
-    videos = VideoBatch(
-        np.zeros((1, 1, config.feature_width), np.float32),
-        np.ones((1, 1), bool),
-        *[slots] * 4,
-    )
-    texts = TextBatch(slots, slots, slots, one, one)
+def test_small_arrays_begin_within_the_bounds_of_pytorch(drawn):
+    """U(-b, b) with b = 1 / sqrt(fan in), where too few are drawn for statistics."""
+    inputs = {
+        "video_st_predictor.weight": 5,
+        "video_ed_predictor.weight": 5,
+        "qa_pred_head.linear_2.bias": 1536,
+        "st_ed_pred_head.linear_2.bias": 1536,
+        "violin_pred_head.linear_2.bias": 1536,
+    }
+    for name, fan_in in inputs.items():
+        assert 0 < np.abs(drawn[name]).max() <= fan_in**-0.5, name
+    largest = max(np.abs(drawn[name]).max() * n**0.5 for name, n in inputs.items())
+    assert largest > 0.5
 
-    def use(hero):
-        frames = hero.encode_videos(videos)
-        queries = hero.encode_queries(texts)
-        hero.span_logits(queries, frames, videos.frame_mask)
-        return hero.word_logits(queries)
 
-    return jax.jit(lambda k: Hero(config).init(k, method=use))(jax.random.key(3))[
-        "params"
-    ]
+def test_both_pools_of_question_answering_begin_alike(drawn):
+    assert np.array_equal(drawn["qa_pool.weight"], drawn["st_ed_pool.weight"])
 
 
 def test_the_config_is_read_from_file_and_weights():
