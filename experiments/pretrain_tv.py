@@ -9,10 +9,15 @@ vsm drawn 2 : 2 : 1 : 2, two batches of 16 x 32 videos an update, AdamW at 3e-5 
 10,000 steps of warm-up, 100,000 steps. Any built corpus whose videos have subtitles
 will do; on a CPU, a miniature:
 
+    python -m data_pipelines.microtv --out runs/micro --videos 120
+    python -m data_pipelines.build microtv --data_dir runs/micro --out runs/micro_built
     python -m experiments.pretrain_tv --run_dir runs/pretrain_microtv \
-        --data_dir runs/quickstart/dataset --dataset microtv --reference_gpus 1 \
-        --batch_size 16 --accumulation 1 --width 64 --steps 400 --warmup_steps 40 \
-        --learning_rate 1e-3 --eval_every 100
+        --data_dir runs/micro_built --dataset microtv --reference_gpus 1 \
+        --batch_size 8 --accumulation 1 --width 64 --steps 300 --warmup_steps 30 \
+        --learning_rate 1e-3 --eval_every 300
+
+From nothing, on 120 videos, this takes the losses mlm 7.7 -> 5.1, mfm 7.7 -> 3.4, fom
+4.6 -> 3.9 and vsm 1.72 -> 1.59, and finds 11 % of the words and 7 % of the frames.
 
 Every task is measured on the validation split as officially (C.8): losses, accuracies,
 distances. The last numbers are printed and stand in `results.json`.
@@ -35,6 +40,7 @@ from experiments.common import (
     check_options,
     compile_quickly,
     describe,
+    holding,
     is_first,
     make_tokenizer,
     paper_model,
@@ -118,8 +124,13 @@ def main() -> None:
 
 def run(config: PretrainTv) -> dict[str, Mapping[str, Any]]:
     """Everything the module says; returns the validation metrics of every task."""
-    begin = time.monotonic()
     check(config)
+    with holding(config.run_dir, fresh=config.fresh):
+        return _run(config)
+
+
+def _run(config: PretrainTv) -> dict[str, Mapping[str, Any]]:
+    begin = time.monotonic()
     whole = train_config(config, prepare(config))
     say(f"{config.run_dir}: {config.steps} steps")
     train(whole, config.run_dir / "pretrain", fresh=config.fresh)
