@@ -21,6 +21,7 @@ from hero_jax.tasks.source import Source
 from hero_jax.torch_file import read_state
 from hero_jax.train import TrainConfig
 from tests.data_pipelines import miniature
+from tests.weights import random_hero
 
 QUERIES = ("Ann opens the box number 4.", "安打开第5个盒子。", "the key")
 
@@ -52,7 +53,7 @@ def config_of(source, **changes):
 
 def write_run(folder, config):
     """A run as `train` would leave it, but for the training."""
-    hero = pretrained.draw(config.model, pretrained.RETRIEVAL, seed=3)
+    hero = random_hero(config.model)
     params = {"hero": hero, "heads_moments": {"log_scale": np.zeros((), np.float32)}}
     folder.mkdir()
     configs.save(config, folder / "config.json")
@@ -159,7 +160,7 @@ def test_what_is_exported_is_imported_again(run, tmp_path):
 
 @pytest.mark.parametrize("is_trained", [False, True])
 def test_an_entry_keeps_its_type_while_that_holds_its_value(tmp_path, is_trained):
-    hero = pretrained.draw(model_config(), pretrained.RETRIEVAL, seed=3)
+    hero = random_hero(model_config())
     half = {n: v.astype(np.float16) for n, v in pretrained.to_official(hero).items()}
     name = "video_query_linear.bias"
     types = dict.fromkeys(half, "float16")

@@ -14,6 +14,7 @@ from hero_jax.tasks.moment_retrieval import MomentRetrieval
 from hero_jax.tasks.source import Source
 from hero_jax.torch_file import FLOATS, read_state, write_state
 from tests import toy
+from tests.weights import random_hero
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 CONFIGS = {
@@ -117,7 +118,7 @@ def test_a_config_of_ours_brings_its_tasks(tmp_path):
     tasks = {"moments": MomentRetrieval(source=source)}
     config = dataclasses.replace(toy.config(), tasks=tasks)
     configs.save(config, tmp_path / "config.json")
-    state = pretrained.to_official(pretrained.draw(config.model, (), seed=1))
+    state = pretrained.to_official(random_hero(config.model, ()))
     path = write(tmp_path, state)
     importing.import_file(path, tmp_path / "run", config_path=tmp_path / "config.json")
     assert search.read_config(tmp_path / "run") == config

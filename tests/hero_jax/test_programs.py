@@ -3,14 +3,14 @@ import os
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 
-from hero_jax import pretrained, programs
+from hero_jax import programs
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.layout import TextBatch, VideoBatch
 from hero_jax.model.transformer import TransformerConfig
+from tests.weights import random_hero
 
 ALONE = """
 import importlib.abc, json, pathlib, sys
@@ -45,7 +45,7 @@ def config() -> HeroConfig:
 
 @pytest.fixture(scope="module")
 def params():
-    return pretrained.draw(config(), pretrained.RETRIEVAL, seed=2)
+    return random_hero(config())
 
 
 def texts(num_texts, length):
@@ -143,5 +143,5 @@ def test_the_signature_says_what_goes_in_and_comes_out(params, tmp_path):
 
 
 def test_a_model_without_queries_has_the_video_program_alone():
-    params = jax.eval_shape(lambda: pretrained.draw(config(), (), seed=2))
+    params = random_hero(config(), ())
     assert set(programs.programs_of(config(), params)) == {"encode_videos"}

@@ -15,6 +15,7 @@ from hero_jax.torch_file import read_state, write_state
 from hero_jax.train import train
 from hero_jax.warm_start import Start
 from tests import toy
+from tests.weights import random_hero
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 ROBERTA = GOLDEN / "weights/roberta12_tiny.safetensors"
@@ -34,7 +35,7 @@ def official_file(tmp_path):
 
 def fresh(config, parts=pretrained.RETRIEVAL):
     """Parameters of a run that trains a task with a head of its own."""
-    hero = jax.tree.map(np.zeros_like, pretrained.draw(config, parts, seed=0))
+    hero = jax.tree.map(np.zeros_like, random_hero(config, parts))
     params = {"hero": hero, "heads_new": {"kernel": np.full((3, 2), 7, np.float32)}}
     return jax.tree.map(jax.numpy.asarray, params)
 
@@ -140,7 +141,7 @@ def test_training_begins_with_the_weights_it_is_given(tmp_path):
 
 def test_a_run_that_began_with_released_weights_keeps_what_it_came_with(tmp_path):
     config = toy.config(steps=1)
-    state = pretrained.to_official(pretrained.draw(config.model, (), seed=4))
+    state = pretrained.to_official(random_hero(config.model, ()))
     state["v_encoder.f_encoder.pooler.dense.bias"] = np.ones(12, np.float32)
     write_state(tmp_path / "hero.pt", state)
     train(
