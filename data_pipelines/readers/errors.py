@@ -33,7 +33,7 @@ def wrong(place: object, field: str, problem: str, remedy: str = "") -> InputErr
     return InputError(f"{where}: {what}" + (f" ({remedy})" if remedy else ""))
 
 
-_ROOM = "make room and start again: what is finished is kept"
+_ROOM = "make room and start again"
 _RIGHTS = "change its permissions, or name another place"
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _ROOM),
