@@ -80,8 +80,8 @@ def _number(segment: str) -> int:
 def bleu(hypotheses: Hypotheses, references: References) -> list[float]:
     """BLEU-1 to 4 of the whole corpus; sacrebleu counts, smoothing is official.
 
-    Clipped counts, and of the references the length closest to the hypothesis's, the
-    shorter one of two.
+    An n-gram counts as often as the reference that has it most often, and of the
+    references the length closest to the hypothesis's counts, the shorter of two.
     """
     keys = list(hypotheses)
     most = max(len(references[key]) for key in keys)

@@ -1,6 +1,7 @@
 """Captioning: our decoder on the recorded official batches."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,18 +62,36 @@ def training(golden: Golden, case: Case, dtype: str) -> Result:
     return Result(outputs, pretrained.to_official(gradient))
 
 
-def writing(golden: Golden, case: Case, dtype: str) -> Result:
-    """`tvc_greedy`: step by step with what is kept of the words before.
+class Writer(NamedTuple):
+    """The decoder at work on some moments."""
 
-    The official tokens go on behind the end of a caption; `greedy` itself stops.
-    """
-    hero, params = load(golden, case.meta["weights"], dtype)
-    given, mask = case.inputs, case.inputs["cap_attn_mask"] > 0
-    bos, eos, length = (case.meta[k] for k in ("bos", "eos", "max_step"))
-    num, language = len(mask), np.zeros(len(mask), int)
+    memory: Any
+    step: Callable[..., Any]
+    past: Any
+
+    def greedy(self, *, length: int, bos: int, eos: int) -> list[list[int]]:
+        """Captions up to their ends."""
+        words = generation.greedy(
+            self.step,
+            self.past,
+            num_texts=len(self.memory),
+            max_words=length,
+            bos=bos,
+            eos=eos,
+        )
+        return [row[: [*row, eos].index(eos)] for row in words.tolist()]
+
+
+def writer(
+    golden: Golden, arrays: Arrays, meta: Any, length: int, dtype: str
+) -> Writer:
+    """With what is kept of the words before, word by word."""
+    hero, params = load(golden, "tvc", dtype)
+    mask = arrays["cap_attn_mask"] > 0
+    language = np.zeros(len(mask), int)
 
     def begin(h: Hero):
-        memory = memory_of(h, given, case.meta["in_meta"])
+        memory = memory_of(h, arrays, meta)
         return memory, *h.begin_captions(memory, length)
 
     apply: Any = lambda *args, **kw: hero.apply({"params": params}, *args, **kw)
@@ -82,31 +101,31 @@ def writing(golden: Golden, case: Case, dtype: str) -> Result:
             words, place, past, frames, mask, language, method="next_word_logits"
         )
     )
-    words, logits, kept = jnp.full(num, bos), [], past
+    return Writer(memory, step, past)
+
+
+def writing(golden: Golden, case: Case, dtype: str) -> Result:
+    """`tvc_greedy`: the official tokens go on behind the end of a caption; `greedy`
+    itself stops there."""
+    bos, eos, length = (case.meta[k] for k in ("bos", "eos", "max_step"))
+    ours = writer(golden, case.inputs, case.meta["in_meta"], length, dtype)
+    written = ours.greedy(length=length, bos=bos, eos=eos)
+    assert written == case.meta["greedy_decode"]
+    words, logits, past = jnp.full(len(written), bos), [], ours.past
     for place in range(length):
-        now, kept = step(words, jnp.array(place), kept)
+        now, past = ours.step(words, jnp.array(place), past)
         words = jnp.argmax(now, axis=1)
         logits.append(now)
-    logits = jnp.stack(logits, axis=1)
-    tokens = jnp.argmax(logits, axis=2)
-    ours = generation.greedy(
-        step, past, num_texts=num, max_words=length, bos=bos, eos=eos
-    )
-    check_ends(np.asarray(ours), case.meta["greedy_decode"], eos)
-    best, second = jnp.moveaxis(jax.lax.top_k(logits, 2)[0], 2, 0)
+    stacked = jnp.stack(logits, axis=1)
+    best, second = jnp.moveaxis(jax.lax.top_k(stacked, 2)[0], 2, 0)
     return Result(
         {
-            "encoder_outputs": memory,
-            "tokens_full": tokens,
+            "encoder_outputs": ours.memory,
+            "tokens_full": jnp.argmax(stacked, axis=2),
             "margin": best - second,
-            "last_logits": logits,
+            "last_logits": stacked,
         }
     )
-
-
-def check_ends(tokens: np.ndarray, recorded: list[list[int]], eos: int) -> None:
-    cut = [row[: [*row, eos].index(eos)] for row in tokens.tolist()]
-    assert cut == recorded, f"{cut} instead of {recorded}"
 
 
 HANDLERS = {"tvc_train_.*": training, "tvc_greedy": writing}

@@ -15,7 +15,7 @@ from hero_jax.metrics.meteor import meteor
 from hero_jax.metrics.predictions import caption_rows
 
 
-def test_bleu_clips_counts_and_punishes_short_texts():
+def test_bleu_counts_no_word_too_often_and_punishes_short_texts():
     # "a" counts once, of three words one is right twice over: 2 of 3 words, 1 of 2
     # bigrams; the closest reference has 4 words.
     found = bleu({"m": "a b a"}, {"m": ["a b c d", "b x x x x x x"]})
