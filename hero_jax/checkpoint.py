@@ -242,9 +242,9 @@ def load_params(
         wanted = {f: data[f] for f in trained} if data else {}
         check_same(f"{run_dir}: step {candidate}", trained, wanted)
         return candidate, params
-    wanted = "checkpoint" if step is None else f"checkpoint of step {step}"
+    missing = "checkpoint" if step is None else f"checkpoint of step {step}"
     raise UserError(
-        f"{run_dir}: there is no undamaged {wanted} among {sorted(found)}; "
+        f"{run_dir}: there is no undamaged {missing} among {sorted(found)}; "
         f"train this run first, or name another directory"
     )
 

@@ -120,7 +120,7 @@ def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
 class OfficialAdamWState(NamedTuple):
     """Every parameter counts its own updates (quirk G5)."""
 
-    count: Int[Array, "P"]
+    counts: Int[Array, "P"]
     """In the order of the parameters' leaves."""
     mu: PyTree
     nu: PyTree
@@ -153,8 +153,10 @@ def official_adamw(
         # the same dozen scalar operations for each would take long to compile.
         rate = schedule(step) * np.array([multiplier(config, name) for name in names])
         decay = config.weight_decay * np.array([is_decayed(name) for name in names])
-        count = state.count + is_touched
-        size = rate * bias_correction(config, state.count + 1) if correct_bias else rate
+        counts = state.counts + is_touched
+        size = (
+            rate * bias_correction(config, state.counts + 1) if correct_bias else rate
+        )
         size, shrink = (x * is_touched for x in (size, rate * decay))
 
         def leaf(i, g, p, m, v):
@@ -170,7 +172,7 @@ def official_adamw(
         values = [p for _, p in named]
         new = zip(*map(leaf, range(len(names)), grads, values, *old), strict=True)
         updates, mu, nu = (tree.unflatten(leaves) for leaves in new)
-        return updates, OfficialAdamWState(count, mu, nu)
+        return updates, OfficialAdamWState(counts, mu, nu)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -106,7 +106,7 @@ def _recalls(
 def _chance(
     answers: Answers, has_moment: np.ndarray, spans: Sequence[np.ndarray]
 ) -> dict[str, Any]:
-    asked = np.flatnonzero(has_moment)
+    asked = np.flatnonzero(has_moment).tolist()
     videos = [answers.videos[i] for i in asked]
     moments = [answers.moments[i] for i in asked]
     expected = lambda is_corpus: (

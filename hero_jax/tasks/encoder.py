@@ -98,8 +98,7 @@ class Encoder:
 
     def _segments(self, example: VideoExample, language: str):
         lines = () if language == NO_SUBTITLES else example.lines[language]
-        lines = packing.with_context(lines, self.context)
-        return video_segments(self.source, lines)
+        return video_segments(self.source, packing.with_context(lines, self.context))
 
 
 def _chunks(items: list, size: int) -> list[list]:

@@ -65,7 +65,7 @@ def test_a_parameter_that_a_step_does_not_touch_stays_as_it_is():
         grads = {"a": jnp.ones(3), "b": jnp.full(2, float(number == 1))}
         updates, state = rule.update(grads, state, params, step=number)
         assert (updates["b"] != 0).all() == (number == 1)
-    assert state.count.tolist() == [3, 1]
+    assert state.counts.tolist() == [3, 1]
 
 
 def test_biases_and_gains_are_not_decayed_but_tables_and_one_gain_are():
