@@ -9,6 +9,7 @@ import numpy as np
 
 from data_pipelines import align, tokenizers
 from data_pipelines.corpus import open_corpus, read_fingerprint
+from data_pipelines.readers.errors import wrong
 from data_pipelines.schema import Corpus, Query, Video
 from hero_jax.tasks import packing
 from hero_jax.tasks.packing import Segment
@@ -104,6 +105,10 @@ class Examples(Sequence[VideoExample]):
         self.source, self.corpus = source, corpus
         self.tokenizer = source.load_tokenizer()
         self.languages = source.languages or self.corpus.languages
+        if not corpus.videos:
+            problem = "has no videos, expected at least one"
+            place = source.directory / source.dataset
+            raise wrong(place, corpus.split, problem, "name another split")
         self.max_frames = max(self._num_frames(v) for v in self.corpus.videos)
         self.parallel = self._tokenise_parallel()
         self._examples, self.unlinked = self._tokenise()

@@ -15,6 +15,7 @@ from hero_jax.tasks.source import Examples
 from tests import corpora
 from tests.corpora import MemorySource
 
+SOURCE = MemorySource(num_videos=5)
 TOWER = TransformerConfig(width=8, num_heads=2, num_layers=1, mlp_width=8)
 MODEL = HeroConfig(
     vocab_size=400,
@@ -52,7 +53,7 @@ def evaluate(source, folder):
     task = MomentRetrieval(
         source=source, batch_size=4, rules=SpanRules(max_videos=5, max_frames=4)
     )
-    trained = dataclasses.replace(task, source=MemorySource(num_videos=5))
+    trained = dataclasses.replace(task, source=SOURCE)
     batch = Pipeline(trained, name="moments", seed=0).batch(0)
     model = TaskModel(MODEL, {"moments": task.head()})
     params = model.init(jax.random.key(0), "moments", batch)["params"]
@@ -93,3 +94,9 @@ def test_a_language_nobody_asks_in_has_an_empty_cell(tmp_path):
     silent = dataclasses.replace(source, languages=("en", "zh"))
     results, _ = evaluate(silent, tmp_path)
     assert results["zh"]["en"]["num_queries"] == 0
+
+
+def test_a_split_without_videos_is_refused_by_name():
+    empty = dataclasses.replace(corpora.corpus(SOURCE, "val"), videos=())
+    with pytest.raises(ValueError, match="memory: val: has no videos"):
+        Examples(SOURCE, empty)
