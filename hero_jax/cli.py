@@ -45,7 +45,7 @@ class Search:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Measure every query language against every subtitle language."""
+    """Measure a run: for retrieval, every query language on every subtitle language."""
 
     run: tyro.conf.Positional[Path]
     """A run directory."""
@@ -56,11 +56,11 @@ class Evaluate:
 
     def __call__(self) -> None:
         run_dir = search.find_run(self.run)
-        matrix = search.evaluate(run_dir, self.split)
+        results = search.evaluate(run_dir, self.split)
         if self.json:
-            print(json.dumps(report.plain(matrix), ensure_ascii=False))
+            print(json.dumps(report.plain(results), ensure_ascii=False))
         else:
-            print(report.tables({run_dir.name: matrix}))
+            print(report.shown(run_dir.name, results))
 
 
 @dataclasses.dataclass(frozen=True)

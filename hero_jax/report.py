@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,26 @@ def tables(results: Results) -> str:
     return "\n\n".join(
         "\n".join(objective_table(name, matrix)) for name, matrix in results.items()
     )
+
+
+def shown(name: str, results: Mapping[str, Any]) -> str:
+    """A language matrix as its tables; the numbers of any other task a line each."""
+    found = [cell for row in results.values() for cell in _entries(row)]
+    if found and all(isinstance(cell, Mapping) and "VR" in cell for cell in found):
+        return tables({name: results})
+    return "\n".join(_lines(results, name)) or f"{name}: no task of it is measured"
+
+
+def _entries(row: Any) -> list[Any]:
+    return list(row.values()) if isinstance(row, Mapping) else [row]
+
+
+def _lines(value: Any, name: str) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key in value:
+            yield from _lines(value[key], f"{name}/{key}")
+    else:
+        yield f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}"
 
 
 def objective_table(name: str, matrix: Matrix) -> list[str]:

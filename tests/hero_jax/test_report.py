@@ -97,3 +97,18 @@ def test_numbers_are_read_off_a_cell():
     assert report.LOCAL[0].of(cell(0.5, is_local=False)) is None
     assert report.LOCAL[0].of({"SVMR": report.NO_LOCAL}) is None
     assert report.VR_MRR.of(None) is None
+
+
+def test_the_numbers_of_any_task_can_be_shown():
+    text = report.shown("run", {"mlm": {"loss": 0.25, "accuracy": 50.0}, "n": 3})
+    assert text.splitlines() == [
+        "run/mlm/loss: 0.25",
+        "run/mlm/accuracy: 50",
+        "run/n: 3",
+    ]
+    assert report.shown("run", {}) == "run: no task of it is measured"
+
+
+def test_a_language_matrix_is_shown_as_tables():
+    cell = {"VR": None, "num_queries": 0, "num_videos": 2, "by_type": {}}
+    assert "queries down, subtitles across" in report.shown("run", {"en": {"en": cell}})
