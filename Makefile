@@ -20,7 +20,7 @@ quickstart: $(VENV)/runtime.stamp  ## video in, language matrix out: runs/quicks
 	$(BIN)/python -m experiments.quickstart --run_dir runs/quickstart $(ARGS)
 
 test: lint  ## lint, types, then every test that is not slow
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/test.stamp  ## style, formatting and types
 	$(BIN)/ruff check .

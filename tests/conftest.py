@@ -20,9 +20,11 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-# What one test compiles, another one loads; so do the processes that tests start.
-CACHE = tempfile.TemporaryDirectory(prefix="hero_jax_compiled_")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
+# What one test compiles, another one loads; so do the processes that tests start, and
+# the workers among which the tests are divided.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    CACHE = tempfile.TemporaryDirectory(prefix="hero_jax_compiled_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jaxtyping  # noqa: E402
