@@ -293,7 +293,7 @@ def test_the_lock_ends_with_its_holder(tmp_path):
     for _ in range(2):
         with (
             checkpoint.RunLock(tmp_path),
-            pytest.raises(BusyError, match="already training"),
+            pytest.raises(BusyError, match="is at work here"),
             checkpoint.RunLock(tmp_path),
         ):
             pass
