@@ -38,6 +38,7 @@ from hero_jax.sharding import MeshConfig
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.source import Source
 from hero_jax.train import TrainConfig, train
+from hero_jax.warm_start import Start
 
 Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """text language -> subtitle language -> numbers."""
@@ -56,6 +57,9 @@ class Judging(abc.ABC):
     tokenizer: Path | None = None
     """RoBERTa's vocab.json and merges.txt, or another tokenizer; by default one is
     learnt from the corpus."""
+    start: Path | None = None
+    """Weights to begin with: released HERO weights (.pt), a run, an exported folder or
+    a language model; random ones by default."""
     model: Literal["paper", "small"] = "paper"
     """The paper's, or one that learns from nothing in minutes on a CPU."""
     width: int = 768
@@ -182,6 +186,7 @@ def train_config(config: Judging, source: Source) -> TrainConfig:
         save_every=config.eval_every,
         eval_every=config.eval_every,
         eval_split=config.split,
+        start=Start(config.start.absolute()) if config.start else None,
     )
 
 

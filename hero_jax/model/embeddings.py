@@ -32,6 +32,7 @@ class TextEmbedding(nn.Module):
         self, tokens: Int[Array, "R L"], position: Int[Array, "R L"]
     ) -> Float[Array, "R L D"]:
         words = self.words(tokens)
+        position = within(position, self.num_positions)
         return self.norm(words + self.position(position) + self.constant_type())
 
     def words(self, tokens: Int[Array, "*N"]) -> Float[Array, "*N D"]:
@@ -80,7 +81,16 @@ class FrameEmbedding(nn.Module):
         position: Int[Array, "R L"],
         constant_type: Float[Array, "D"],
     ) -> Float[Array, "R L D"]:
+        position = within(position, self.num_positions)
         return self.norm(projected + self.position(position) + constant_type)
+
+
+def within(position: Int[Array, "R L"], num_positions: int) -> Int[Array, "R L"]:
+    """Positions beyond the table share its last row; looked up, they would be NaN.
+
+    A segment split over several rows goes on counting in each (H-65).
+    """
+    return jnp.minimum(position, num_positions - 1)
 
 
 class MaskEmbedding(nn.Module):

@@ -26,12 +26,14 @@ def write_violin(folder: Path) -> Path:
 
 
 def question(number: int, video: str, num_answers: int) -> dict[str, Any]:
-    answers = {f"a{i}": f"Box {number + i}." for i in range(num_answers)}
+    label = number % num_answers
+    boxes = [(i - label) % num_answers for i in range(num_answers)]  # it is box 0
+    answers = {f"a{i}": f"Box {box}." for i, box in enumerate(boxes)}
     return {
         "qid": number,
         "q": f"Which box does Ann open in {video}?",
         **answers,
-        "answer_idx": number % num_answers,
+        "answer_idx": label,
         "vid_name": video,
         "show_name": "Boxes",
         "ts": "1.00-4.50",
@@ -39,11 +41,12 @@ def question(number: int, video: str, num_answers: int) -> dict[str, Any]:
 
 
 def events(number: int, video: str) -> dict[str, Any]:
+    happens, other = "Ann opens the box.", "Ann leaves."
     return {
         "example_id": number,
         "vid_name": video,
         "ts": [1.0, 4.5],
-        "events": ["Ann opens the box.", "Ann leaves."],
+        "events": [other, happens] if number % 2 else [happens, other],
         "answer": number % 2,
         "split": "train",
     }

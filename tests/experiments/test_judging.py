@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -96,6 +97,14 @@ def test_a_run_answers_a_split_without_labels_and_leaves_what_is_handed_in(
     handed_in = json.loads(path.read_text())
     assert set(handed_in) == {"6", "7"}
     assert set(handed_in.values()) <= {0, 1}
+
+
+def test_a_run_begins_with_the_weights_of_another(datasets, tmp_path):
+    config = options("how2qa", datasets, tmp_path, start=tmp_path / "weights.pt")
+    run = judging.train_config(config, judging.prepare(config))
+    assert run.start.path == tmp_path / "weights.pt"
+    with pytest.raises(UserError, match="weights.pt"):
+        judging.run(dataclasses.replace(config, **TINY))
 
 
 def test_options_that_cannot_work_are_named(datasets, tmp_path):
