@@ -12,6 +12,9 @@ stand in `<run_dir>/tvqa/predictions`. On a CPU, on the corpus of the quickstart
         --data_dir runs/quickstart/dataset --model small --width 64 --reference_gpus 1 \
         --batch_size 16 --accumulation 1 --steps 400 --warmup_steps 40 \
         --learning_rate 1.5e-3 --head_multiplier 1 --split test
+
+There 728 questions teach a model that begins with nothing where their moments are (the
+span loss halves in 300 updates), and not yet the answers: expect chance, 20 %.
 """
 
 import dataclasses

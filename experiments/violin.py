@@ -13,6 +13,9 @@ of the quickstart:
         --data_dir runs/quickstart/dataset --model small --width 64 --reference_gpus 1 \
         --batch_size 16 --accumulation 1 --steps 400 --warmup_steps 40 \
         --learning_rate 1.5e-3 --head_multiplier 1 --split test
+
+That shows the run, not a result: a model that begins with nothing learns such few
+statements by heart.
 """
 
 import dataclasses
