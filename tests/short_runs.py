@@ -2,7 +2,7 @@
 
 import json
 
-from hero_jax import search
+from hero_jax import checkpoint
 from hero_jax.model.hero import HeroConfig
 from hero_jax.model.transformer import TransformerConfig
 from hero_jax.optimizer import OptimizerConfig
@@ -31,6 +31,6 @@ def train_and_evaluate(task, source, folder):
     lines = (folder / "run" / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["task/loss"] for line in lines]
     assert len(losses) == int(state.step) == 3
-    _, params = search.checkpoint.load_params(folder / "run")
+    _, params = checkpoint.load_params(folder / "run")
     results = task.evaluate(config.model, params, "test", predictions_dir=folder)
     return losses, results
