@@ -4,7 +4,9 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,7 +30,7 @@ def spread(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=begin)
     try:
-        with _interrupts_wait():
+        with _interrupts_wait(), _without_main(work):
             results = pool.map(work, items)
         yield from results
     except BrokenProcessPool:
@@ -37,6 +39,21 @@ def spread(
         raise BusyError(f"{problem} ({remedy})") from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _without_main(work: Callable) -> Iterator[None]:
+    """Processes started inside do not import the main module, unless work is in it.
+
+    An experiment's imports JAX, which takes each of them seconds.
+    """
+    main = sys.modules["__main__"]
+    if getattr(work, "func", work).__module__ != "__main__":
+        sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextlib.contextmanager

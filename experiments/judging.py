@@ -22,11 +22,11 @@ from data_pipelines.schema import Corpus
 from experiments.common import (
     Dtype,
     check_options,
-    compile_quickly,
     describe,
     is_first,
     paper_model,
     say,
+    settle_in,
     small_model,
     texts_of,
     wait_for_first,
@@ -122,7 +122,7 @@ def main(options: type[Judging], description: str | None) -> None:
 
 def _main(config: Judging) -> None:
     check(config)
-    compile_quickly(config.run_dir)
+    settle_in(config.run_dir)
     processes.start(processes.from_environment())
     run(config)
     wait_for_first()

@@ -38,13 +38,13 @@ from data_pipelines.files import write_whole
 from experiments.common import (
     Dtype,
     check_options,
-    compile_quickly,
     describe,
     holding,
     is_first,
     make_tokenizer,
     paper_model,
     say,
+    settle_in,
     wait_for_first,
 )
 from hero_jax import checkpoint, errors, processes
@@ -116,7 +116,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     config = tyro.cli(PretrainTv, description=__doc__)
     check(config)
-    compile_quickly(config.run_dir)
+    settle_in(config.run_dir)
     processes.start(processes.from_environment())
     run(config)
     wait_for_first()

@@ -26,12 +26,12 @@ from data_pipelines.features.reader import read_frames
 from data_pipelines.microtv.generate import generate
 from experiments.common import (
     check_options,
-    compile_quickly,
     describe,
     holding,
     is_first,
     make_tokenizer,
     say,
+    settle_in,
     small_model,
     wait_for_first,
     with_earlier,
@@ -99,7 +99,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     config = tyro.cli(Quickstart, description=__doc__)
     check(config)
-    compile_quickly(config.run_dir)
+    settle_in(config.run_dir)
     processes.start(processes.from_environment())
     run(config)
 
@@ -107,7 +107,7 @@ def main() -> None:
 def run(config: Quickstart) -> Mapping[str, Any]:
     """Everything the module says; returns results[objective][query][subtitles]."""
     check(config)
-    compile_quickly(config.run_dir)
+    settle_in(config.run_dir)
     with holding(config.run_dir, fresh=config.fresh):
         return _run(config)
 

@@ -41,7 +41,7 @@ SIGMAS = 4.0
 
 One row more is added: few blocks are looked at."""
 
-VERSION = 1
+VERSION = 2
 """Of order, packing and draws; a change makes old positions unusable, and says so."""
 
 

@@ -31,12 +31,12 @@ from data_pipelines.corpus import open_corpus
 from data_pipelines.schema import Corpus, Query
 from experiments.common import (
     check_options,
-    compile_quickly,
     describe,
     holding,
     is_first,
     make_tokenizer,
     say,
+    settle_in,
     small_model,
     wait_for_first,
     with_earlier,
@@ -99,7 +99,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     config = tyro.cli(MtvrLoo, description=__doc__)
     check_options(config, ("steps", "batch_size", "parallel_batch_size"))
-    compile_quickly(config.run_dir)
+    settle_in(config.run_dir)
     processes.start(processes.from_environment())
     run(config)
     wait_for_first()
@@ -107,7 +107,7 @@ def main() -> None:
 
 def run(config: MtvrLoo) -> dict[str, Any]:
     """Everything the module says; returns results[objective][query][subtitles]."""
-    compile_quickly(config.run_dir)
+    settle_in(config.run_dir)
     with holding(config.run_dir, fresh=config.fresh):
         return _run(config)
 

@@ -14,33 +14,28 @@ def video_chance(num_videos: int) -> dict[str, float]:
     return recalls | {"MedR": (num_videos + 1) / 2, "MRR": harmonic / num_videos}
 
 
-def moment_chance(
-    spans: Sequence[np.ndarray],
-    videos: Sequence[int],
-    moments: Sequence[Moments],
-    *,
-    is_corpus: bool,
-) -> dict[str, dict[str, float]]:
+def moment_chances(
+    spans: Sequence[np.ndarray], videos: Sequence[int], moments: Sequence[Moments]
+) -> dict[str, dict[str, dict[str, float]]]:
     """Expected recalls of a random order of the candidate spans, by IoU threshold.
 
     `spans[v]` are the candidates [N, 2] of video v in seconds; a query's true video is
-    `videos[q]`. With `is_corpus` the order is of all videos' spans (VCMR), otherwise
-    of the true video's (SVMR). Overlapping spans are not removed.
+    `videos[q]`. "VCMR" orders all videos' spans, "SVMR" those of the true video.
+    Overlapping spans are not removed.
     """
     sizes = np.array([len(candidates) for candidates in spans])
-    total = np.full(len(videos), sizes.sum()) if is_corpus else sizes[list(videos)]
-    return {
-        str(threshold): _random_recalls(
-            total,
-            np.array(
-                [
-                    np.sum(is_correct(spans[v], m, threshold))
-                    for v, m in zip(videos, moments)
-                ]
-            ),
+    totals = {"SVMR": sizes[list(videos)], "VCMR": np.full(len(videos), sizes.sum())}
+    expected: dict[str, dict[str, dict[str, float]]] = {"SVMR": {}, "VCMR": {}}
+    for threshold in THRESHOLDS:
+        correct = np.array(
+            [
+                np.sum(is_correct(spans[video], true, threshold))
+                for video, true in zip(videos, moments)
+            ]
         )
-        for threshold in THRESHOLDS
-    }
+        for task, total in totals.items():
+            expected[task][str(threshold)] = _random_recalls(total, correct)
+    return expected
 
 
 def candidate_spans(

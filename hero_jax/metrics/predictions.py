@@ -59,7 +59,7 @@ def video_rows(videos: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:
 
 def _entry(query_id: str, index_of: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
     videos = index_of[rows[:, 0].astype(int)].tolist()
-    predictions = [[v, *row] for v, row in zip(videos, rows[:, 1:].tolist())]
+    predictions = list(zip(videos, *rows[:, 1:].T.tolist(), strict=True))
     return {"desc_id": _number(query_id), "desc": "", "predictions": predictions}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hero_jax.types import Float
+from hero_jax.types import Bool, Float
 
 CUTOFFS = (1, 5, 10, 100)
 THRESHOLDS = (0.5, 0.7)
@@ -49,13 +49,35 @@ def is_correct(
     return np.sum(agrees, axis=1) >= (2 if len(moments) >= MANY_ANNOTATORS else 1)
 
 
-def moment_rank(
-    rows: Float[np.ndarray, "N 4"], video: int, moments: Moments, threshold: float
-) -> float:
-    """Rank of the first row with the right video and a correct time."""
-    (here,) = np.nonzero(rows[:, 0] == video)
-    correct = is_correct(rows[here, 1:3], moments, threshold)
-    return float(here[np.argmax(correct)] + 1) if np.any(correct) else np.inf
+def moment_ranks(
+    rows: Rows, videos: Sequence[int], moments: Sequence[Moments], threshold: float
+) -> Float[np.ndarray, "Q"]:
+    """Rank of each query's first row with the right video and a correct time."""
+    counts = np.array([len(answers) for answers in rows], int)
+    query = np.repeat(np.arange(len(rows)), counts)
+    place = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    flat = np.concatenate([np.zeros((0, 4)), *rows])
+    (here,) = np.nonzero(flat[:, 0] == np.asarray(videos, int)[query])
+    true, mask = _padded(moments)
+    needed = np.where(np.sum(mask, axis=1) >= MANY_ANNOTATORS, 2, 1)
+    asked = query[here]
+    predicted = flat[here, None, 1:3].astype(np.float32)
+    agrees = temporal_iou(predicted, true[asked]) >= np.float32(threshold)
+    correct = np.sum(agrees & mask[asked], axis=1) >= needed[asked]
+    ranks = np.full(len(rows), np.inf)
+    np.minimum.at(ranks, asked[correct], place[here[correct]])
+    return ranks
+
+
+def _padded(
+    moments: Sequence[Moments],
+) -> tuple[Float[np.ndarray, "Q M 2"], Bool[np.ndarray, "Q M"]]:
+    """All true moments in one array, and which of its entries are real."""
+    counts = np.array([len(of_query) for of_query in moments], int)
+    mask = np.arange(max(counts, default=0)) < counts[:, None]
+    true = np.zeros((*mask.shape, 2), np.float32)
+    true[mask] = np.reshape([m for of_query in moments for m in of_query], (-1, 2))
+    return true, mask
 
 
 def recalls(ranks: np.ndarray) -> dict[str, float]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from hero_jax.metrics.chance import moment_chance, video_chance
+from hero_jax.metrics.chance import moment_chances, video_chance
 from hero_jax.metrics.recall import (
     THRESHOLDS,
     Moments,
     Rows,
-    moment_rank,
+    moment_ranks,
     ranking,
     recalls,
 )
@@ -78,9 +78,8 @@ def summary(answers: Answers, spans: Sequence[np.ndarray]) -> dict[str, Any]:
 def _moment_ranks(answers: Answers, rows: Rows | None) -> dict[str, np.ndarray] | None:
     if rows is None:
         return None
-    asked = list(zip(rows, answers.videos, answers.moments, strict=True))
     return {
-        str(threshold): np.array([moment_rank(*query, threshold) for query in asked])
+        str(threshold): moment_ranks(rows, answers.videos, answers.moments, threshold)
         for threshold in THRESHOLDS
     }
 
@@ -109,11 +108,6 @@ def _chance(
     asked = np.flatnonzero(has_moment).tolist()
     videos = [answers.videos[i] for i in asked]
     moments = [answers.moments[i] for i in asked]
-    expected = lambda is_corpus: (
-        moment_chance(spans, videos, moments, is_corpus=is_corpus) if videos else None
-    )
-    return {
-        "VR": video_chance(len(spans)),
-        "SVMR": expected(False),
-        "VCMR": expected(True),
-    }
+    nothing = {"SVMR": None, "VCMR": None}
+    expected = moment_chances(spans, videos, moments) if videos else nothing
+    return {"VR": video_chance(len(spans)), **expected}

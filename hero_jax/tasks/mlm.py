@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -71,18 +71,15 @@ class Mlm(PretrainingTask):
 
     def prepare(self, example: VideoExample, rng: np.random.Generator) -> PreparedMlm:
         first = self.source.load_tokenizer().bos
-        lines = lines_in_one_language(example, rng)
-        hide = self._masking(rng)
+        every = lines_in_one_language(example, rng)
+        lines = [line for line in every if len(line.tokens)]  # the rest: H-22
+        hidden = self._hidden([line.tokens for line in lines], rng)
         segments, labels = [], []
-        for line in lines:
-            if not len(line.tokens):  # nothing to guess (H-22)
-                continue
-            tokens, label = hide(line.tokens)
+        for line, (tokens, label) in zip(lines, hidden, strict=True):
             pieces = self.source.as_segments(Segment(tokens, line.frames), first)
             segments += pieces
             label = np.concatenate([[IGNORED], label])  # `<s>` is never hidden
-            ends = np.cumsum([len(piece.tokens) for piece in pieces])
-            labels += np.split(label, ends[:-1])
+            labels += _like(label, pieces)
         return PreparedMlm(example, tuple(segments), tuple(labels))
 
     def collate(
@@ -138,10 +135,10 @@ class Mlm(PretrainingTask):
     def fingerprint(self, split: str) -> dict[str, str | int | float]:
         return super().fingerprint(split) | {"mask_rate": self.mask_rate}
 
-    def _masking(
-        self, rng: np.random.Generator
-    ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        """Tokens -> tokens with some hidden, and labels."""
+    def _hidden(
+        self, texts: Sequence[np.ndarray], rng: np.random.Generator
+    ) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+        """Every text with some tokens hidden, and its labels."""
         tokenizer = self.source.load_tokenizer()
         options: dict[str, Any] = {
             "rate": self.mask_rate,
@@ -150,12 +147,18 @@ class Mlm(PretrainingTask):
         }
         if self.draws_officially:
             hide, draws = official_pretraining.hidden_tokens, official_draws(rng)
-            return lambda tokens: hide(tokens, draws, **options)
-        return lambda tokens: mask_tokens(tokens, rng, **options)
+            return [hide(tokens, draws, **options) for tokens in texts]
+        if not texts:
+            return []
+        starts = np.cumsum([0] + [len(tokens) for tokens in texts[:-1]])
+        both = mask_tokens(np.concatenate(texts), starts, rng, **options)
+        shown, labels = (np.split(whole, starts[1:]) for whole in both)
+        return list(zip(shown, labels, strict=True))
 
 
 def mask_tokens(
     tokens: np.ndarray,
+    starts: Sequence[int] | np.ndarray,
     rng: np.random.Generator,
     *,
     rate: float,
@@ -165,17 +168,26 @@ def mask_tokens(
     """Tokens with some hidden, and their labels (C.2).
 
     One number u a token: hidden below `rate`; of those 80 % become the mask, 10 % a
-    random ordinary token, 10 % stay. If none was hidden, the first one is.
+    random ordinary token, 10 % stay. A text begins at each of `starts`; if none of its
+    tokens was hidden, the first one is.
     """
     u = rng.random(len(tokens))
+    starts = np.asarray(starts)
+    u[starts[np.minimum.reduceat(u, starts) >= rate]] = 0.0
     is_hidden = u < rate
-    if not is_hidden.any():
-        is_hidden[0], u[0] = True, 0.0
     labels = np.where(is_hidden, tokens, IGNORED)
     random_tokens = rng.integers(*ordinary, size=len(tokens))
     shown = np.where(u < 0.8 * rate, mask_id, random_tokens)
     shown = np.where(u < 0.9 * rate, shown, tokens)
     return np.where(is_hidden, shown, tokens).astype(np.int32), labels
+
+
+def _like(label: np.ndarray, pieces: Sequence[Segment]) -> list[np.ndarray]:
+    """Labels of a line shared out like its tokens."""
+    if len(pieces) == 1:
+        return [label]
+    ends = np.cumsum([len(piece.tokens) for piece in pieces])
+    return np.split(label, ends[:-1])
 
 
 def _masked_slots(

@@ -46,7 +46,9 @@ def split(segment: Segment, row_length: int) -> list[Segment]:
     Frames and tokens are shared out in order and in proportion, so that every piece
     of a long line is still read beside the frames it is spoken over.
     """
-    num_pieces = max(1, -(-len(segment) // row_length))
+    if len(segment) <= row_length:
+        return [segment]
+    num_pieces = -(-len(segment) // row_length)
     while True:
         tokens = np.array_split(segment.tokens, num_pieces)
         frames = np.array_split(segment.frames, num_pieces)

@@ -19,7 +19,7 @@ from hero_jax.metrics.captions import caption_scores
 from hero_jax.metrics.predictions import submission, video_rows
 from hero_jax.metrics.recall import (
     THRESHOLDS,
-    moment_rank,
+    moment_ranks,
     recalls,
     rounded,
     temporal_iou,
@@ -209,9 +209,7 @@ def _ranks(
         return {"": np.array(ranks)}
     true = [np.reshape(query["ts"], (-1, 2)).tolist() for query in truth]
     return {
-        f"{threshold}-": np.array(
-            [moment_rank(*args, threshold) for args in zip(rows, videos, true)]
-        )
+        f"{threshold}-": moment_ranks(rows, videos, true, threshold)
         for threshold in THRESHOLDS
     }
 

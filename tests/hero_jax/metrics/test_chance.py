@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hero_jax.metrics.chance import candidate_spans, moment_chance, video_chance
+from hero_jax.metrics.chance import candidate_spans, moment_chances, video_chance
 from hero_jax.metrics.recall import is_correct, ranking
 
 
@@ -26,10 +26,10 @@ def test_candidates_of_three_frames():
 
 def test_one_correct_of_three_is_found_first_a_third_of_the_time():
     spans = [candidate_spans(3, 2.0, min_frames=1, max_frames=3)] * 2
-    own = moment_chance(spans, [1], [[(0.0, 4.0)]], is_corpus=False)
+    chances = moment_chances(spans, [1], [[(0.0, 4.0)]])
+    own, corpus = chances["SVMR"], chances["VCMR"]
     assert own["0.7"]["R@1"] == pytest.approx(100 / 3)
     assert own["0.7"]["R@5"] == pytest.approx(100)
-    corpus = moment_chance(spans, [1], [[(0.0, 4.0)]], is_corpus=True)
     assert corpus["0.7"]["R@1"] == pytest.approx(100 / 6)
     assert corpus["0.7"]["R@5"] == pytest.approx(500 / 6)
 
@@ -40,5 +40,5 @@ def test_chance_agrees_with_shuffling():
     correct = is_correct(spans, truth, 0.5)
     rng = np.random.default_rng(0)
     hits = [np.any(rng.permutation(correct)[:5]) for _ in range(4000)]
-    expected = moment_chance([spans], [0], [truth], is_corpus=False)["0.5"]["R@5"]
+    expected = moment_chances([spans], [0], [truth])["SVMR"]["0.5"]["R@5"]
     assert 100 * np.mean(hits) == pytest.approx(expected, abs=2.5)

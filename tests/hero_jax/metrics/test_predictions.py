@@ -15,7 +15,7 @@ def test_rows_name_videos_by_their_official_index():
             {
                 "desc_id": 17,
                 "desc": "",
-                "predictions": [[10, 1.5, 4.5, 0.5], [20, 0.0, 3.0, 0.25]],
+                "predictions": [(10, 1.5, 4.5, 0.5), (20, 0.0, 3.0, 0.25)],
             }
         ],
     }
@@ -25,7 +25,7 @@ def test_videos_alone_are_rows_without_times():
     rows = video_rows(np.array([[1, 0]]), np.array([[0.5, 0.25]]))
     content = submission(["q-1"], VIDEOS, {"VR": rows})
     assert content["VR"][0]["desc_id"] == "q-1"
-    assert content["VR"][0]["predictions"] == [[10, 0, 0, 0.5], [20, 0, 0, 0.25]]
+    assert content["VR"][0]["predictions"] == [(10, 0, 0, 0.5), (20, 0, 0, 0.25)]
 
 
 def test_a_query_without_ground_truth_has_no_moments_in_its_video():

@@ -3,7 +3,7 @@ import pytest
 
 from hero_jax.metrics.recall import (
     is_correct,
-    moment_rank,
+    moment_ranks,
     ranking,
     recalls,
     rounded,
@@ -36,14 +36,8 @@ def test_the_worked_example_of_the_official_metrics():
     second = np.array([[1, 3, 6, 0], [0, 0, 3, 0]], float)
     spans = [(0.0, 5.0), (0.0, 5.0), (5.0, 10.0), (3.0, 6.0)]
 
-    def ranks(threshold):
-        return np.array(
-            [
-                moment_rank(first, 0, [(3.2, 8.6)], threshold),
-                moment_rank(second, 1, spans, threshold),
-            ]
-        )
-
+    moments = [[(3.2, 8.6)], spans]
+    ranks = lambda threshold: moment_ranks([first, second], [0, 1], moments, threshold)
     half, strict = recalls(ranks(0.5)), recalls(ranks(0.7))
     assert (half["R@1"], half["R@5"], strict["R@5"]) == (0, 50, 50)
 
@@ -65,5 +59,26 @@ def test_rounding_is_for_display():
 
 
 def test_no_answer_is_an_infinite_rank():
-    assert moment_rank(np.zeros((0, 4)), 0, [(0.0, 1.0)], 0.5) == np.inf
+    nothing = np.zeros((0, 4))
+    assert moment_ranks([nothing], [0], [[(0.0, 1.0)]], 0.5).tolist() == [np.inf]
+    assert moment_ranks([np.ones((3, 4))], [1], [[]], 0.5).tolist() == [np.inf]
+    assert len(moment_ranks([], [], [], 0.5)) == 0
     assert recalls(np.array([np.inf]))["R@100"] == 0
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7])
+def test_many_queries_at_once_are_ranked_like_one_row_at_a_time(threshold):
+    rng = np.random.default_rng(0)
+    rows, videos, moments = [], [], []
+    for _ in range(200):
+        start, length = rng.uniform(0, 20, (2, rng.integers(0, 30)))
+        video = rng.integers(0, 3, len(start))
+        rows.append(np.stack([video, start, start + length, start], axis=1))
+        videos.append(int(rng.integers(0, 3)))
+        true = rng.uniform(0, 20, rng.integers(0, 6))
+        moments.append([(float(t), float(t) + 6) for t in true])
+    for rank, row, video, true in zip(
+        moment_ranks(rows, videos, moments, threshold), rows, videos, moments
+    ):
+        correct = is_correct(row[:, 1:3], true, threshold) & (row[:, 0] == video)
+        assert rank == (np.argmax(correct) + 1 if correct.any() else np.inf)

@@ -11,7 +11,7 @@ OPTIONS = {"rate": 0.15, "mask_id": 99, "ordinary": (4, 90)}
 
 def test_shares_of_the_masking_rule():
     tokens = np.full(200_000, 95, np.int32)  # no ordinary token
-    shown, labels = mask_tokens(tokens, np.random.default_rng(0), **OPTIONS)
+    shown, labels = mask_tokens(tokens, [0], np.random.default_rng(0), **OPTIONS)
     is_hidden = labels != IGNORED
     assert is_hidden.mean() == pytest.approx(0.15, abs=0.005)
     assert (shown[is_hidden] == 99).mean() == pytest.approx(0.8, abs=0.01)
@@ -22,13 +22,13 @@ def test_shares_of_the_masking_rule():
     assert (shown[~is_hidden] == 95).all()
 
 
-def test_something_is_always_hidden_and_then_it_is_the_mask():
+def test_something_of_every_text_is_hidden_and_then_it_is_the_mask():
     for seed in range(50):
-        shown, labels = mask_tokens(
-            np.array([7, 8]), np.random.default_rng(seed), **OPTIONS | {"rate": 1e-9}
-        )
-        assert shown.tolist() == [99, 8]
-        assert labels.tolist() == [7, IGNORED]
+        rng = np.random.default_rng(seed)
+        tokens, options = np.array([7, 8, 9, 7]), OPTIONS | {"rate": 1e-9}
+        shown, labels = mask_tokens(tokens, [0, 2, 3], rng, **options)
+        assert shown.tolist() == [99, 8, 99, 99]
+        assert labels.tolist() == [7, IGNORED, 9, 7]
 
 
 @pytest.mark.parametrize("num_groups", [1, 2])
