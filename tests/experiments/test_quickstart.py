@@ -17,7 +17,7 @@ import hero_jax
 from data_pipelines.build import build_dataset
 from data_pipelines.microtv.generate import generate
 from experiments.common import with_earlier
-from experiments.quickstart import Quickstart, run
+from experiments.quickstart import Quickstart, run, source_of, train_config
 from hero_jax import report
 from hero_jax.checkpoint import RunLock
 from hero_jax.errors import BusyError, UserError
@@ -189,9 +189,12 @@ def test_no_objective_and_no_steps_are_refused(tmp_path):
         run(tiny(tmp_path, steps=0))
 
 
-def test_both_tasks_are_trained_in_the_quickstart():
-    drawn = [Mixture({"mlm": 1, "moments": 5}, 0).at(step)[0] for step in range(60)]
-    assert drawn.count("mlm") == 10
+def test_every_objective_of_hero_is_trained_beside_retrieval(finished):
+    tasks = train_config(tiny(finished), source_of(tiny(finished)), "vsm").tasks
+    mixture = Mixture({name: task.weight for name, task in tasks.items()}, seed=0)
+    drawn = [mixture.at(step)[0] for step in range(40)]
+    counts = {name: drawn.count(name) for name in tasks}
+    assert counts == {"mlm": 4, "mfm": 4, "fom": 2, "moments": 30}
 
 
 def command(module, *arguments):
