@@ -197,7 +197,8 @@ RETRIEVAL = "(vsm|vcmr|vr)_.*"
 def batches_of(case: Case) -> list[tuple[VideoBatch, TextBatch]]:
     """The batch of a retrieval case; one for each rank, of none if it names another."""
     if "in0_meta" in case.meta:
-        ranks = [(case.under(f"in{r}/"), case.meta[f"in{r}_meta"]) for r in (0, 1)]
+        numbers = [r for r in range(len(case.meta)) if f"in{r}_meta" in case.meta]
+        ranks = [(case.under(f"in{r}/"), case.meta[f"in{r}_meta"]) for r in numbers]
     elif "in/video_meta" in case.meta:
         arrays = case.under("in/video/") | case.under("in/query/")
         ranks = [(arrays, case.meta["in/video_meta"])]
@@ -459,7 +460,10 @@ def two_ranks(golden: Golden, case: Case, dtype: str) -> Result:
 
     cotangents, outputs = jax.grad(loss, has_aux=True)([m.predictions for m in models])
     gradients = [model.pull(given) for model, given in zip(models, cotangents)]
-    return Result(outputs, jax.tree.map(np.add, *gradients))
+    mean = jax.tree.map(lambda *parts: sum(parts), *gradients)
+    # The mean holds each rank's own gradient divided by the number of ranks.
+    ranks = (jax.tree.map(lambda x: x * len(models), g) for g in gradients)
+    return Result(outputs, mean, tuple(ranks))
 
 
 def joined(parts: list[Any]) -> Any:

@@ -100,20 +100,46 @@ class Result:
 
     outputs: Arrays
     gradients: Arrays | None = None
+    of_ranks: tuple[Arrays, ...] = ()
+    """Where several ranks were recorded: the gradient of each, before the mean."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """How far one array of ours is from the recorded one."""
+
+    name: str
+    worst: float
+    """The largest difference, as a share of the largest value; absolute where said."""
+    allowed: float
+    problem: str = ""
+    """Why there is nothing to measure."""
+
+    @property
+    def is_off(self) -> bool:
+        return bool(self.problem) or not self.worst <= self.allowed
+
+    def __str__(self) -> str:
+        off = f"off by {self.worst:.2e}, allowed {self.allowed:.2e}"
+        return f"{self.name}: {self.problem or off}"
 
 
 def mismatches(case: Case, result: Result, dtype: str = "float32") -> list[str]:
     """Every way in which a result differs from the recording; empty if none."""
+    return [str(one) for one in measured(case, result, dtype) if one.is_off]
+
+
+def measured(case: Case, result: Result, dtype: str = "float32") -> list[Measured]:
+    """Every recorded output, gradient and norm of a gradient beside ours."""
     found = []
-    for name, expected in case.expected(dtype).items():
-        if name not in result.outputs:
-            found.append(f"{name}: not computed")
-        else:
+    for prefix in ("out64/",) if dtype == "float64" else ("out/", "out64/"):
+        for name, expected in case.under(prefix).items():
             tolerance = output_tolerance(case, name, dtype)
-            actual = np.asarray(result.outputs[name])
-            found += compare(name, actual, expected, tolerance)
+            actual = result.outputs.get(name)
+            found += measure(prefix + name, actual, expected, tolerance)
     if case.gradients or "grad_none" in case.meta:
-        found += gradient_mismatches(case, result.gradients)
+        found += measured_gradients(case, result.gradients)
+        found += measured_norms(case, result)
     return found
 
 
@@ -134,50 +160,77 @@ def output_tolerance(case: Case, name: str, dtype: str) -> float:
 def compare(
     name: str, actual: np.ndarray, expected: np.ndarray, tolerance: float
 ) -> list[str]:
+    """What `measure` finds to be off."""
+    return [str(m) for m in measure(name, actual, expected, tolerance) if m.is_off]
+
+
+def measure(
+    name: str, actual: Any, expected: np.ndarray, tolerance: float
+) -> list[Measured]:
     """Shapes equal up to axes of size 1; values within a share of the largest.
 
     -1e4 stands for "masked" (quirk A2): such entries must agree to 1e-3.
     """
-    if actual.size != expected.size:
-        return [f"{name}: shape {actual.shape}, recorded {expected.shape}"]
+    problem = "" if actual is not None else "not computed"
+    actual = np.asarray(actual if actual is not None else [])
+    if not problem and actual.size != expected.size:
+        problem = f"shape {actual.shape}, recorded {expected.shape}"
+    elif not problem and not np.isfinite(actual).all():
+        problem = "not finite"
+    if problem:
+        return [Measured(name, np.inf, tolerance, problem)]
     actual, expected = actual.reshape(-1), expected.reshape(-1)
-    if not np.isfinite(actual).all():
-        return [f"{name}: not finite"]
     masked = np.abs(expected) >= 9e3
     difference = np.abs(actual.astype(np.float64) - expected)
     scale = np.abs(expected[~masked]).max(initial=0) or 1.0
-    worst = difference[~masked].max(initial=0)
-    found = []
-    if worst > tolerance * scale:
-        found.append(f"{name}: off by {worst:.2e}, largest value {scale:.2e}")
-    if difference[masked].max(initial=0) > 1e-3:
-        found.append(f"{name}: masked entries differ")
+    found = [Measured(name, difference[~masked].max(initial=0) / scale, tolerance)]
+    if masked.any():
+        found.append(Measured(f"{name} (masked)", difference[masked].max(), 1e-3))
     return found
 
 
-def gradient_mismatches(case: Case, actual: Arrays | None) -> list[str]:
+def total_norm(arrays: Arrays) -> float:
+    return np.sqrt(sum(np.sum(a.astype(np.float64) ** 2) for a in arrays.values()))
+
+
+def measured_gradients(case: Case, actual: Arrays | None) -> list[Measured]:
     """Every gradient array within 1e-4 of its largest entry.
 
     Where the norm is below 1e-5 of the total (key biases: mathematically zero) the
-    difference counts absolutely; where the official code has no gradient ours is zero.
+    difference counts as a share of the total; where the official code has no gradient
+    ours is zero.
     """
     if actual is None:
-        return ["gradients: not computed"]
-    total = np.sqrt(
-        sum(np.sum(g.astype(np.float64) ** 2) for g in case.gradients.values())
-    )
+        return [Measured("gradients", np.inf, 0, "not computed")]
+    total = total_norm(case.gradients)
     found = []
     for name, expected in case.gradients.items():
-        if name not in actual:
-            found.append(f"grad {name}: not computed")
-            continue
         is_tiny = np.linalg.norm(expected) < 1e-5 * total
-        limit = 1e-6 * total if is_tiny else 1e-4 * np.abs(expected).max()
-        if actual[name].shape != expected.shape:
-            found.append(f"grad {name}: shape {actual[name].shape}")
-        elif not (worst := np.abs(actual[name] - expected).max()) <= limit:
-            found.append(f"grad {name}: off by {worst:.2e}, allowed {limit:.2e}")
+        scale, allowed = (total, 1e-6) if is_tiny else (np.abs(expected).max(), 1e-4)
+        if name not in actual or actual[name].shape != expected.shape:
+            shape = np.shape(actual.get(name, ()))
+            found.append(Measured(f"grad {name}", np.inf, allowed, f"shape {shape}"))
+            continue
+        worst = np.abs(actual[name] - expected).max() / scale
+        found.append(Measured(f"grad {name}", worst, allowed))
     for name in case.meta.get("grad_none", []):
         if name in actual and np.any(actual[name]):
-            found.append(f"grad {name}: officially there is none")
+            problem = "officially there is none"
+            found.append(Measured(f"grad {name}", np.inf, 0, problem))
+    return found
+
+
+def measured_norms(case: Case, result: Result) -> list[Measured]:
+    """The recorded norm of every gradient, of the mean and of each rank alone."""
+    groups = {"grad": result.gradients, "avg_grad": result.gradients}
+    groups |= {f"grad_rank{i}": of for i, of in enumerate(result.of_ranks)}
+    found = []
+    for group, gradients in groups.items():
+        total = total_norm(gradients or {})
+        for key in (f"{group}_norm", f"{group}_norm64"):
+            for name, expected in case.meta.get(key, {}).items():
+                # An array that the official code has and ours does not: the poolers'.
+                norm = np.linalg.norm((gradients or {}).get(name, np.zeros(1)))
+                worst = abs(norm - expected) / max(expected, 1e-2 * total)
+                found.append(Measured(f"{key} {name}", worst, 1e-4))
     return found

@@ -1,13 +1,14 @@
 """Every recorded case of the official model, and that the check can fail."""
 
 import dataclasses
+import re
 import shutil
 import zlib
 
 import jax
 import numpy as np
 import pytest
-from parity_harness import Golden, is_covered, mismatches
+from parity_harness import is_covered, mismatches
 from run_cases import run
 
 
@@ -25,20 +26,22 @@ def test_outputs_and_gradients_are_the_official_ones(golden, case_name):
     assert not found, "\n".join(found)
 
 
-def test_one_wrong_value_in_a_case_is_noticed(golden, case_name, tmp_path):
-    """One recorded output, and one gradient if there are any, chosen by chance."""
-    (tmp_path / "model").mkdir()
-    shutil.copy(golden.root / f"model/{case_name}.json", tmp_path / "model")
+def test_one_wrong_value_in_a_case_is_noticed(golden, case_name):
+    """One recorded output, one in 64 bits, one gradient and one norm, by chance."""
     case, result = golden.case(case_name), run(golden, case_name)
     rng = np.random.default_rng(zlib.crc32(case_name.encode()))
-    outputs = [f"out/{name}" for name in case.expected("float32")]
-    gradients = [n for n in case.arrays if n.startswith(("grad/", "avg_grad/"))]
-    for names in filter(None, (outputs, gradients)):
-        name = str(rng.choice(names))
-        arrays = {**case.arrays, name: damaged(case.arrays[name], rng)}
-        np.savez(tmp_path / f"model/{case_name}.npz", **arrays)
-        found = mismatches(Golden(tmp_path).case(case_name), result)
-        assert len(found) == 1, f"{name}: {found}"
+    for prefix in (("out/",), ("out64/",), ("grad/", "avg_grad/")):
+        if names := [n for n in case.arrays if n.startswith(prefix)]:
+            name = str(rng.choice(names))
+            arrays = {**case.arrays, name: damaged(case.arrays[name], rng)}
+            found = mismatches(dataclasses.replace(case, arrays=arrays), result)
+            assert len(found) == 1, f"{name}: {found}"
+    for key in (key for key in case.meta if re.fullmatch(r"(avg_)?grad_.*norm", key)):
+        name = max(case.meta[key], key=case.meta[key].get)
+        norms = case.meta[key] | {name: case.meta[key][name] * 1.01}
+        meta = {**case.meta, key: norms}
+        found = mismatches(dataclasses.replace(case, meta=meta), result)
+        assert len(found) == 1, f"{key} {name}: {found}"
 
 
 def damaged(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -46,6 +49,17 @@ def damaged(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     array = np.array(array)
     array[tuple(rng.integers(array.shape))] += 0.01 * max(np.abs(array).max(), 0.1)
     return array
+
+
+def test_what_a_case_says_about_itself_is_so(golden, case_name):
+    """Shapes and types of its arrays, and how far its 32 bits are from its 64."""
+    case = golden.case(case_name)
+    recorded = {name: [list(a.shape), a.dtype.name] for name, a in case.arrays.items()}
+    assert recorded == case.meta["keys"]
+    for name, said in case.meta["f32_vs_f64"].items():
+        narrow, wide = case.arrays[f"out/{name}"], case.arrays[f"out64/{name}"]
+        worst = np.abs(narrow - wide.astype(np.float64)).max(initial=0)
+        assert said["max_abs"] == pytest.approx(worst, abs=1e-12), name
 
 
 def test_a_case_without_a_handler_fails(golden, tmp_path):
