@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from data_pipelines.builders import records
 from data_pipelines.files import TEMPORARY, make_durable, write_whole
-from data_pipelines.readers.errors import InputError
+from data_pipelines.readers.errors import BusyError
 from data_pipelines.readers.features import read_features
 from data_pipelines.workers import spread
 
@@ -83,7 +83,7 @@ def _write(job: Job, path: Path) -> None:
     # What ArrayRecord raises when the disk is full or read-only.
     except RuntimeError as error:
         reason = str(error).split(";")[0]
-        raise InputError(f"{job.path}: {reason} ({REMEDY})") from None
+        raise BusyError(f"{job.path}: {reason} ({REMEDY})") from None
 
 
 def _encoded(kind: str, item: Any) -> bytes:

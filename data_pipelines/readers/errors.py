@@ -34,9 +34,10 @@ def wrong(place: object, field: str, problem: str, remedy: str = "") -> InputErr
 
 
 _ROOM = "make room and start again"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RIGHTS = "change its permissions, or name another place"
 _REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _ROOM),
+    **dict.fromkeys(_FULL, _ROOM),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _RIGHTS),
     errno.EEXIST: "it is in the way: remove it, or name another place",
     errno.ENOTDIR: "a file stands where a folder should: name another place",
@@ -48,7 +49,7 @@ _REMEDIES = {
 
 @contextlib.contextmanager
 def in_words(place: object = "") -> Iterator[None]:
-    """What the system refuses inside (no room, no right) becomes an InputError.
+    """What the system refuses inside becomes an InputError; a full disk, a BusyError.
 
     It names the file that the system names, else `place`.
     """
@@ -57,7 +58,9 @@ def in_words(place: object = "") -> Iterator[None]:
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "see to it and start again")
         problem = error.strerror or str(error) or type(error).__name__
-        raise wrong(error.filename or place or "system", "", problem, remedy) from None
+        refusal = wrong(error.filename or place or "system", "", problem, remedy)
+        is_full = error.errno in _FULL
+        raise BusyError(str(refusal)) if is_full else refusal from None
 
 
 def found(value: Any) -> str:

@@ -414,7 +414,7 @@ def test_a_full_disk_is_one_line_and_the_finished_files_are_kept(
         code, _, error = run(capsys, "microtv", *where, *features)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert code == 2
+    assert code == 75
     assert "File too large" in error
     assert error.count("\n") == 1
     monkeypatch.undo()
