@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from data_pipelines.builders.manifest import Manifest, Split
     from data_pipelines.builders.raw import RawCorpus, Request
 
-DATASETS = ("microtv", "mtvr", "mtvr_loo", "tvqa", "how2qa", "vlep", "violin")
+DATASETS = (
+    "microtv", "mtvr", "mtvr_loo",
+    "tvqa", "how2qa", "vlep", "violin", "tvc", "yc2c", "vatex_en_c",
+    "tvr", "how2r", "didemo", "msrvtt", "yc2r", "vatex_en_r",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +128,7 @@ def _check(request: "Request") -> None:
 
 def _builder_of(dataset: str) -> "type[CorpusBuilder]":
     """Imported here, so that `--help` need not wait for TFDS."""
-    from data_pipelines.builders import judged, microtv, mtvr, mtvr_loo
+    from data_pipelines.builders import judged, microtv, mtvr, mtvr_loo, retrieved
 
     return {
         "microtv": microtv.MicroTv,
@@ -137,6 +141,12 @@ def _builder_of(dataset: str) -> "type[CorpusBuilder]":
         "tvc": judged.Tvc,
         "yc2c": judged.Yc2c,
         "vatex_en_c": judged.VatexEnC,
+        "tvr": retrieved.Tvr,
+        "how2r": retrieved.How2R,
+        "didemo": retrieved.Didemo,
+        "msrvtt": retrieved.Msrvtt,
+        "yc2r": retrieved.Yc2r,
+        "vatex_en_r": retrieved.VatexEnR,
     }[dataset]
 
 

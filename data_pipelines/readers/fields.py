@@ -23,7 +23,8 @@ MAX_LINE = 1 << 22
 MAX_FILE = 1 << 28
 """Bytes of a file that is read whole."""
 
-IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+# YouTube's own ids may begin with a hyphen.
+IDENTIFIER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 

@@ -30,15 +30,20 @@ class Reading:
     def rows(self, path: Path) -> Iterator[tuple[Row, str]]:
         """The lines of a file about known videos, with the video of each."""
         for row in read_json_lines(path):
-            video_id = row.identifier("vid_name")
-            if video_id in self.durations:
-                yield row, video_id
-            elif self.allow_missing:
-                self.tally.add("lines about unknown videos, dropped", row.place)
-            else:
-                problem = f"{found(video_id)} is not among the {len(self.durations)}"
-                remedy = "add the video, or pass --allow_missing to drop the line"
-                raise row.wrong("vid_name", f"{problem} videos", remedy)
+            if self.knows(row, "vid_name"):
+                yield row, row.identifier("vid_name")
+
+    def knows(self, row: Row, field: str) -> bool:
+        """Whether the line is about a known video; counted or refused if it is not."""
+        video_id = row.identifier(field)
+        if video_id in self.durations:
+            return True
+        if self.allow_missing:
+            self.tally.add("lines about unknown videos, dropped", row.place)
+            return False
+        problem = f"{found(video_id)} is not among the {len(self.durations)} videos"
+        remedy = "add the video, or pass --allow_missing to drop the line"
+        raise row.wrong(field, problem, remedy)
 
     def new_id(self, row: Row, field: str) -> str:
         """The line's id, which no line had before."""
