@@ -11,11 +11,26 @@ import numpy as np
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.tasks import packing
 from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed
+from hero_jax.tasks.packing import Segment
 from hero_jax.tasks.source import Examples, Source, VideoExample, video_segments
 from hero_jax.types import Array, Bool, Float, PyTree
 
 NO_SUBTITLES = "none"
 """In place of a language: the videos are read without subtitles."""
+
+
+def readings(examples: Examples) -> tuple[str, ...]:
+    """What videos can be read with: subtitles in each language, last none."""
+    if examples.source.channels == "video":
+        return (NO_SUBTITLES,)
+    return (*examples.languages, NO_SUBTITLES)
+
+
+def lines_of(source: Source, example: VideoExample, reading: str) -> Sequence[Segment]:
+    """What is read beside the frames; of frames alone all languages say the same."""
+    if source.channels == "video":
+        return next(iter(example.lines.values()))
+    return () if reading == NO_SUBTITLES else example.lines[reading]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,7 +112,7 @@ class Encoder:
         ]
 
     def _segments(self, example: VideoExample, language: str):
-        lines = () if language == NO_SUBTITLES else example.lines[language]
+        lines = lines_of(self.source, example, language)
         return video_segments(self.source, packing.with_context(lines, self.context))
 
 

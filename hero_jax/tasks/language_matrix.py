@@ -18,7 +18,7 @@ from hero_jax.retrieval import answers
 from hero_jax.retrieval.index import CorpusIndex, build_index
 from hero_jax.retrieval.search import Found, search, true_ranks
 from hero_jax.retrieval.spans import SpanRules
-from hero_jax.tasks.encoder import NO_SUBTITLES, Encoder
+from hero_jax.tasks.encoder import Encoder, readings
 from hero_jax.tasks.source import Examples, QueryText
 from hero_jax.types import Float
 
@@ -68,7 +68,7 @@ class LanguageMatrix:
         languages = self.examples.languages
         asked = {language: self.ask(language) for language in languages}
         results: dict[str, dict[str, Any]] = {language: {} for language in languages}
-        for subtitles in (*languages, NO_SUBTITLES):
+        for subtitles in readings(self.examples):
             index = self.index(subtitles)
             for language in languages:
                 answered = self.answer(asked[language], index)

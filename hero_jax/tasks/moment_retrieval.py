@@ -6,6 +6,7 @@ and of every query are drawn independently, which is what makes the task cross-l
 """
 
 import dataclasses
+import functools
 import typing
 import zlib
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipelines.readers.errors import wrong
 from hero_jax.losses.info_nce import InfoNCE
 from hero_jax.losses.ranking import VSM
 from hero_jax.losses.span import SpanLoss
@@ -33,7 +35,6 @@ from hero_jax.tasks.packing import Segment
 from hero_jax.tasks.searcher import MomentSearcher
 from hero_jax.tasks.source import (
     NO_SPAN,
-    Examples,
     Source,
     VideoExample,
     video_segments,
@@ -50,6 +51,8 @@ class MomentBatch:
 
     videos: VideoBatch
     queries: TextBatch
+    video: Int[Array, "B"]
+    """Number of each video in its split: one that stands twice is no negative."""
     video_of: Int[Array, "Q"]
     """Position in the batch of the video each query is about."""
     text_id: Int[Array, "Q"]
@@ -124,6 +127,12 @@ class MomentRetrieval(Task):
     """Subtitles held out of each video as queries."""
     num_annotated_queries: int = 0
     """Annotated queries drawn for each video."""
+    is_by_query: bool = False
+    """An example is one annotated query and its video (D.1), not a video."""
+    longest_query: int = 60
+    """Examples with more tokens are left out where they are queries (B.9)."""
+    context: int = 0
+    """Earlier subtitles read with each one (official sub_ctx_len)."""
     span_rate: float = 0.2
     """Share of batches on which the span loss is used (1 - drop_svmr_prob)."""
     no_subtitles_rate: float = 0.0
@@ -135,28 +144,48 @@ class MomentRetrieval(Task):
     is_official: bool = False
     """Queries of the same video or text may be negatives, as officially (H-7)."""
 
-    def examples(self, split: str) -> Examples:
+    def __post_init__(self) -> None:
+        drawn = (self.num_subtitle_queries, self.num_annotated_queries)
+        if self.is_by_query and drawn != (0, 1):
+            raise ValueError(
+                f"MomentRetrieval: is_by_query with {drawn[0]} subtitle and {drawn[1]} "
+                "annotated queries: an example has 0 and 1"
+            )
+        if self.context and self.num_subtitle_queries:
+            raise ValueError(
+                f"MomentRetrieval: context {self.context} would show the subtitles "
+                "that are held out as queries: set one of the two to 0"
+            )
+
+    def examples(self, split: str) -> Sequence[VideoExample]:
+        """The videos with their queries; or as often as one is asked for, with one."""
+        if self.is_by_query:
+            return _by_query(self.source, split, self.longest_query)
         return self.source.open(split)
 
     def expected_cost(self, example: VideoExample) -> float:
+        line = lambda s: len(s.frames) + (1 + self.context) * len(s.tokens) + 1
         lines = example.lines.values()
-        return float(np.mean([sum(len(s) + 1 for s in line) for line in lines]))
+        return float(np.mean([sum(map(line, ones)) for ones in lines]))
 
     def prepare(
         self, example: VideoExample, rng: np.random.Generator
     ) -> PreparedMoment:
-        languages = list(example.lines)
-        language = languages[rng.integers(len(languages))]
+        spoken = asked = list(example.lines)
+        if self.is_by_query:
+            asked = [code for code in spoken if code in example.queries[0].tokens]
+        if self.is_same_language:
+            spoken = asked
+        language = spoken[rng.integers(len(spoken))]
         query_language = lambda: (
-            language
-            if self.is_same_language
-            else languages[rng.integers(len(languages))]
+            language if self.is_same_language else asked[rng.integers(len(asked))]
         )
         hidden, queries = self._held_out(example, language, query_language, rng)
         queries += self._annotated(example, query_language, rng)
-        lines = example.lines[language]
+        lines: Sequence[Segment] = example.lines[language]
         if self.no_subtitles_rate and rng.random() < self.no_subtitles_rate:
             lines = ()
+        lines = packing.with_context(lines, self.context)
         segments = video_segments(self.source, lines, hidden)
         return PreparedMoment(example, segments, tuple(queries))
 
@@ -172,7 +201,7 @@ class MomentRetrieval(Task):
         local: slice,
         rng: np.random.Generator,
     ) -> tuple[MomentBatch, dict[str, int]]:
-        examples = self.examples(split)
+        examples = self.source.open(split)
         videos, plans = collate_videos(
             examples,
             [[(p.example, p.segments) for p in group] for group in groups],
@@ -194,6 +223,7 @@ class MomentRetrieval(Task):
         batch = MomentBatch(
             videos,
             texts,
+            np.array([p.example.index for group in groups for p in group], np.int32),
             np.repeat(np.arange(len(queries)), self.num_queries).astype(np.int32),
             np.array([_text_id(q.tokens) for q in flat], np.int32),
             np.array([q.span for q in flat], np.int32),
@@ -246,8 +276,8 @@ class MomentRetrieval(Task):
     ) -> Mapping[str, Any]:
         """results[query language][subtitle language], "none" last (G.1)."""
         matrix = LanguageMatrix(
-            Encoder(model, params["hero"], self.source),
-            self.examples(split),
+            Encoder(model, params["hero"], self.source, context=self.context),
+            self.source.open(split),
             has_spans=self.span is not None,
             rules=self.rules,
         )
@@ -256,7 +286,7 @@ class MomentRetrieval(Task):
     def searcher(
         self, model: HeroConfig, params: PyTree, *, corpora: Path | None = None
     ) -> MomentSearcher:
-        encoder = Encoder(model, params["hero"], self.source)
+        encoder = Encoder(model, params["hero"], self.source, context=self.context)
         rules = dataclasses.replace(self.rules, nms_threshold=0.5)
         has_spans = self.span is not None
         return MomentSearcher(encoder, self.source, has_spans, rules, corpora)
@@ -270,6 +300,10 @@ class MomentRetrieval(Task):
             "is_same_language",
         )
         own = {name: getattr(self, name) for name in names}
+        if self.is_by_query:
+            own |= {"is_by_query": True, "longest_query": self.longest_query}
+        if self.context:  # left out where it is not, so that older runs go on
+            own |= {"context": self.context}
         return self.source.fingerprint(split) | own
 
     @property
@@ -291,6 +325,9 @@ class MomentRetrieval(Task):
         claimed = jnp.einsum(
             "qp,pb->qb", same_text.astype(jnp.int32), positives.astype(jnp.int32)
         )
+        if self.is_by_query:
+            same_video = batch.video[:, None] == batch.video[None, :]
+            claimed = claimed @ same_video.astype(jnp.int32)
         has_frames = jnp.any(batch.videos.frame_mask, axis=1)
         return positives, (claimed == 0) & mask[:, None] & has_frames[None, :]
 
@@ -329,6 +366,21 @@ class MomentRetrieval(Task):
     def _padded(self, prepared: PreparedMoment) -> tuple[PreparedQuery, ...]:
         missing = self.num_queries - len(prepared.queries)
         return prepared.queries + (PreparedQuery(NO_TEXT, NO_SPAN),) * missing
+
+
+@functools.lru_cache(maxsize=8)
+def _by_query(source: Source, split: str, longest: int) -> tuple[VideoExample, ...]:
+    """Every annotated query that is short enough, with its video (D.1)."""
+    found = tuple(
+        dataclasses.replace(example, queries=(query,))
+        for example in source.open(split)
+        for query in example.queries
+        if query.tokens and all(len(t) <= longest + 1 for t in query.tokens.values())
+    )
+    if not found:
+        problem = f"split {split!r} has no queries about known videos"
+        raise wrong(source.dataset, "", problem, "name a split that has some")
+    return found
 
 
 def _twin(

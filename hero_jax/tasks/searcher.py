@@ -11,7 +11,7 @@ from hero_jax.retrieval.index import CorpusIndex, load_index, save_index
 from hero_jax.retrieval.search import search
 from hero_jax.retrieval.spans import SpanRules
 from hero_jax.tasks.base import Answer
-from hero_jax.tasks.encoder import NO_SUBTITLES, Encoder
+from hero_jax.tasks.encoder import Encoder, readings
 from hero_jax.tasks.language_matrix import LanguageMatrix
 from hero_jax.tasks.source import Source
 from hero_jax.types import Array, Float
@@ -109,7 +109,7 @@ def _videos(searcher: MomentSearcher, split: str) -> ReadVideos:
         return _saved_videos(searcher.corpora, split)
     examples = searcher.source.open(split)
     durations = tuple(video.duration for video in examples.corpus.videos)
-    return ReadVideos((*examples.languages, NO_SUBTITLES), durations)
+    return ReadVideos(readings(examples), durations)
 
 
 def _saved_videos(corpora: Path, split: str) -> ReadVideos:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -38,6 +39,8 @@ class Source:
     """Slots in a row of packed segments."""
     is_official: bool = False
     """Align subtitles to frames by the official one-owner rule (B.2)."""
+    channels: Literal["both", "video"] = "both"
+    """What is read of a video: frames and subtitles, or frames alone (B.7)."""
 
     def open(self, split: str) -> "Examples":
         """One split, opened once per process."""
@@ -56,6 +59,7 @@ class Source:
         return {
             **corpus,
             **{name: getattr(self, name) for name in names},
+            **({} if self.channels == "both" else {"channels": self.channels}),
             "languages": "+".join(self.languages or languages),
             "tokenizer": self.load_tokenizer().fingerprint,
         }
@@ -176,6 +180,9 @@ class Examples(Sequence[VideoExample]):
             )
             for language in self.languages
         }
+        if self.source.channels == "video":
+            whole = Segment(np.zeros(0, np.int32), np.arange(num_frames))
+            segments = dict.fromkeys(segments, (whole,))
         return VideoExample(
             index,
             video,
@@ -232,9 +239,11 @@ def video_segments(
 ) -> tuple[Segment, ...]:
     """The segments read for a video: `</s>` and the line, or `</s>` alone if hidden.
 
-    Lines over no frame are not encoded: nothing would read the result (H-19).
+    Lines over no frame are not encoded: nothing would read the result (H-19). Frames
+    alone are one segment with `<s>` (B.7).
     """
-    separator = source.load_tokenizer().eos
+    tokenizer = source.load_tokenizer()
+    separator = tokenizer.eos if source.channels == "both" else tokenizer.bos
     shown = [
         Segment(np.zeros(0, np.int32), line.frames) if i in hidden else line
         for i, line in enumerate(lines)

@@ -123,3 +123,81 @@ def test_every_objective_trains_on_the_same_batch(objective, span):
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
     trains_span = np.any(grads["params"]["hero"]["span"]["projection"]["kernel"] != 0)
     assert trains_span == (span is not None)
+
+
+def by_query(**changes):
+    return task(
+        num_subtitle_queries=0, num_annotated_queries=1, is_by_query=True, **changes
+    )
+
+
+def test_an_example_is_a_query_with_its_video():
+    examples = by_query().examples("train")
+    assert len(examples) == 36  # three queries about each of twelve videos
+    assert [e.index for e in examples[:4]] == [0, 0, 0, 1]
+    batch = batch_of(by_query())
+    assert batch.queries.mask.tolist() == [True] * 6
+    assert batch.video_of.tolist() == list(range(6))
+
+
+def test_a_video_that_stands_twice_is_no_negative_of_its_queries():
+    a_task = by_query()
+    batch = batch_of(a_task)
+    batch = batch.replace(video=np.array([0, 1, 2, 3, 4, 1]), text_id=np.arange(6))
+    positives, allowed = map(np.asarray, a_task._pairs(batch))
+    assert positives.tolist() == np.eye(6, dtype=bool).tolist()
+    forbidden = {tuple(pair) for pair in np.argwhere(~allowed & ~positives).tolist()}
+    assert forbidden == {(1, 5), (5, 1)}
+    _, official = a_task.__class__._pairs(by_query(is_official=True), batch)
+    assert bool(official[1, 5])  # H-7
+
+
+def test_training_leaves_out_queries_that_are_too_long():
+    lengths = [
+        max(len(t) - 1 for t in e.queries[0].tokens.values())
+        for e in by_query().examples("train")
+    ]
+    limit = sorted(lengths)[20]
+    kept = by_query(longest_query=limit).examples("train")
+    assert len(kept) == sum(length <= limit for length in lengths)
+    with pytest.raises(ValueError, match="has no queries about known videos"):
+        by_query(longest_query=0).examples("train")
+
+
+def test_a_query_in_one_language_is_asked_in_that_one():
+    a_task, tokenizer = by_query(), SOURCE.load_tokenizer()
+    example = a_task.examples("train")[0]
+    (query,) = example.queries
+    one = dataclasses.replace(query, tokens={"zh": query.tokens["zh"]})
+    example = dataclasses.replace(example, queries=(one,))
+    for seed in range(6):
+        prepared = a_task.prepare(example, np.random.default_rng(seed))
+        assert prepared.queries[0].tokens.tolist() == query.tokens["zh"].tolist()
+    same = by_query(is_same_language=True).prepare(example, np.random.default_rng(0))
+    text = tokenizer.decode(np.concatenate([s.tokens for s in same.segments]).tolist())
+    assert any(ord(character) > 0x2E80 for character in text)
+
+
+def test_earlier_subtitles_are_read_as_context():
+    example = SOURCE.open("train")[0]
+    rng = lambda: np.random.default_rng(3)
+    plain = by_query().prepare(by_query().examples("train")[0], rng())
+    wider = by_query(context=1).prepare(by_query().examples("train")[0], rng())
+    assert sum(map(len, wider.segments)) > sum(map(len, plain.segments))
+    assert by_query(context=1).expected_cost(example) > task().expected_cost(example)
+    with pytest.raises(ValueError, match="context 1 would show the subtitles"):
+        task(context=1)
+
+
+def test_frames_alone_are_one_segment_behind_the_first_token():
+    """B.7: the official video-only item."""
+    source = dataclasses.replace(SOURCE, channels="video")
+    example = source.open("train")[0]
+    prepared = by_query(source=source).prepare(
+        by_query(source=source).examples("train")[0], np.random.default_rng(0)
+    )
+    (segment,) = prepared.segments
+    assert segment.tokens.tolist() == [source.load_tokenizer().bos]
+    assert segment.frames.tolist() == list(range(example.num_frames))
+    assert source.fingerprint("train")["channels"] == "video"
+    assert "channels" not in SOURCE.fingerprint("train")
