@@ -1,5 +1,6 @@
 """Question answering and entailment: our model on the recorded official batches."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -25,23 +26,21 @@ def frames_after(hero: Hero, videos: VideoBatch, texts: TextBatch) -> Any:
     return hero.contextualise_beside(hero.fuse(videos), videos.frame_mask, texts)
 
 
-def questions(golden: Golden, case: Case, dtype: str) -> Result:
-    """`videoqa_*`: a copy of the video for each candidate."""
-    hero, params = load(golden, case.meta["weights"], dtype)
+def question_loss(hero: Hero, case: Case) -> Callable[[Any], tuple[Any, dict]]:
+    """Parameters -> the total, and the outputs; a copy of the video per candidate."""
     given = case.inputs
     videos, texts = videos_of(given, case.meta["in_meta"]), texts_of(given, "qa")
-    copies = (len(given["targets"]), case.meta["n_answers"])
+    copies = (len(given["targets"]), len(videos.features) // len(given["targets"]))
+    objective = AnswerLoss(float(case.meta["lw_st_ed"]))
 
     def predict(h: Hero):
         frames = frames_after(h, videos, texts)
         of_question = lambda x: x.reshape(*copies, *x.shape[1:])
         return h.answer(of_question(frames), of_question(videos.frame_mask))
 
-    @jax.jit
     def loss(params):
         logits, start, end = hero.apply({"params": params}, method=predict)
         labels, spans = jnp.asarray(given["targets"])[:, 0], given["ts_targets"]
-        objective = AnswerLoss(float(case.meta["lw_st_ed"]))
         total, terms = objective(logits, start, end, labels, spans)
         return total, {
             "logits": logits,
@@ -52,7 +51,14 @@ def questions(golden: Golden, case: Case, dtype: str) -> Result:
             "loss": total,
         }
 
-    gradient, outputs = jax.grad(loss, has_aux=True)(params)
+    return loss
+
+
+def questions(golden: Golden, case: Case, dtype: str) -> Result:
+    """`videoqa_*`: logits, spans, losses and gradients."""
+    hero, params = load(golden, case.meta["weights"], dtype)
+    loss = jax.jit(jax.grad(question_loss(hero, case), has_aux=True))
+    gradient, outputs = loss(params)
     return Result(outputs, pretrained.to_official(gradient))
 
 

@@ -29,9 +29,19 @@ def golden_of(config) -> Golden:
 
 def pytest_generate_tests(metafunc):
     """One test for each covered case that the set holds."""
+    found = golden_of(metafunc.config)
     if "case_name" in metafunc.fixturenames:
-        names = [n for n in golden_of(metafunc.config).names() if is_covered(n)]
-        metafunc.parametrize("case_name", names)
+        metafunc.parametrize("case_name", filter(is_covered, found.names()))
+    for fixture, folder in {"optim_case": "optim", "e2e_case": "data/e2e"}.items():
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, cases_of(found, folder))
+
+
+def cases_of(golden: Golden, folder: str) -> list[str]:
+    import e2e_cases
+    import optim_cases
+
+    return {"optim": optim_cases, "data/e2e": e2e_cases}[folder].names(golden)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from parity_harness import Measured
 
 from hero_jax.metrics.captions import caption_scores
 from hero_jax.metrics.predictions import submission, video_rows
@@ -27,6 +28,7 @@ from hero_jax.metrics.recall import (
 from hero_jax.retrieval.nms import final_moments, suppress
 from hero_jax.retrieval.spans import (
     OFFICIAL_RULES,
+    SpanRules,
     band_scores,
     best_spans,
     exponential_weights,
@@ -64,15 +66,32 @@ def handler(name: str) -> Callable[[EvalCase], Both] | None:
 
 def mismatches(expected: Flat, ours: Flat) -> list[str]:
     """Every way in which two flat dictionaries differ; numbers to 1e-5."""
-    found = [f"{key}: in one only" for key in expected.keys() ^ ours.keys()]
-    for key in expected.keys() & ours.keys():
+    return [str(one) for one in measured(expected, ours) if one.is_off]
+
+
+def measured(expected: Flat, ours: Flat, allowed: float = 1e-5) -> list[Measured]:
+    """Numbers by their share of the recorded one (or of 0.01); all else as it is."""
+    left = expected.keys() ^ ours.keys()
+    found = [Measured(key, np.inf, allowed, "in one only") for key in sorted(left)]
+    for key in sorted(expected.keys() & ours.keys()):
         theirs, mine = np.asarray(expected[key]), np.asarray(ours[key])
-        if theirs.dtype.kind in "OU" or theirs.shape != mine.shape:
+        if theirs.dtype.kind in "OUb" or theirs.shape != mine.shape:
             is_same = np.array_equal(theirs, mine)
+            problem = "" if is_same else f"{mine} instead of {theirs}"
+            found.append(Measured(key, 0.0, 0.0, problem))
         else:
-            is_same = np.allclose(mine, theirs, rtol=1e-5, atol=1e-7, equal_nan=True)
-        found += [] if is_same else [f"{key}: {mine} instead of {theirs}"]
+            found.append(Measured(key, relative(mine, theirs), allowed))
     return found
+
+
+def relative(mine: np.ndarray, theirs: np.ndarray) -> float:
+    """The largest difference as a share of the recorded value, at least of 0.01."""
+    mine, theirs = np.asarray(mine, np.float64), np.asarray(theirs, np.float64)
+    is_nan = np.isnan(theirs)
+    if np.any(np.isnan(mine) != is_nan):
+        return np.inf
+    share = np.abs(mine - theirs) / (0.01 + np.abs(theirs))
+    return float(np.max(share, initial=0, where=~is_nan))
 
 
 # functions.json: the small functions on their own
@@ -134,8 +153,8 @@ def _ious(case: EvalCase) -> Both:
 def _top_products(case: EvalCase) -> Both:
     """The best entries of a matrix as (m, n, score)."""
     products, expected = case.arrays["topn/in"], case.arrays["topn/out"]
-    flat = products.reshape(len(products), -1)
-    score, place = jax.lax.top_k(flat, expected.shape[1])
+    rows = products.reshape(len(products), -1)
+    score, place = jax.lax.top_k(rows, expected.shape[1])
     _, first, last = legacy_place(place, products.shape[-1])
     return {"topn": expected}, {"topn": np.stack([first, last, score], axis=-1)}
 
@@ -174,7 +193,7 @@ def _suppress(predictions: list[list[float]], threshold: float) -> np.ndarray:
 def standalone(case: EvalCase) -> Both:
     meta = case.meta
     ours = metrics(meta["submission"], meta["ground_truth"], meta["use_desc_type"])
-    return _flat(meta["metrics"]), _flat(ours)
+    return flat(meta["metrics"]), flat(ours)
 
 
 def metrics(predicted: Flat, truth: list[Flat], use_types: bool) -> Flat:
@@ -242,9 +261,9 @@ def pipeline_vr(case: EvalCase) -> Both:
         {"desc_id": id, "vid_name": query["clip_name"]}
         for id, query in meta["query_data"].items()
     ]
-    expected = _flat(meta["returned_submission"]) | _logged(meta["val_log"])
+    expected = flat(meta["returned_submission"]) | _logged(meta["val_log"])
     table = metrics(ours, truth, use_types=False)
-    return expected, _flat(ours) | _flat({"VR": table["VR"]}, "log")
+    return expected, flat(ours) | flat({"VR": table["VR"]}, "log")
 
 
 def pipeline_vcmr(case: EvalCase) -> Both:
@@ -263,7 +282,21 @@ def _vcmr_run(case: EvalCase, recorded: Flat) -> Both:
     list is that of its sorting routine.
     """
     meta, options = case.meta, case.meta["model_opts"]
-    rules = dataclasses.replace(
+    ours = submitted(case, rules_of(case, recorded["nms_thd"]))
+    with_types = options["eval_with_query_type"]
+    table = metrics(ours, meta["ground_truth"], with_types)
+    key = "metrics" if "metrics" in recorded else "metrics_of_returned_submission"
+    left_out = recorded["tie_sensitive_metrics"]
+    theirs = flat(positive(recorded["returned_submission"])) | flat(recorded[key])
+    mine = flat(positive(ours)) | flat(table)
+    is_kept = lambda name: not any(metric in name for metric in left_out)
+    pick = lambda leaves: {k: v for k, v in leaves.items() if is_kept(k)}
+    return pick(theirs), pick(mine)
+
+
+def rules_of(case: EvalCase, nms_threshold: float) -> SpanRules:
+    options = case.meta["model_opts"]
+    return dataclasses.replace(
         OFFICIAL_RULES,
         min_frames=options["min_pred_l"],
         max_frames=options["max_pred_l"],
@@ -271,21 +304,16 @@ def _vcmr_run(case: EvalCase, recorded: Flat) -> Both:
         max_videos=options["max_vcmr_video"],
         max_before_nms=options["max_before_nms"],
         max_after_nms=options["max_after_nms"],
-        nms_threshold=recorded["nms_thd"] if recorded["nms_thd"] > 0 else None,
+        nms_threshold=nms_threshold if nms_threshold > 0 else None,
         legacy_unravel=options["max_clip_len"],
     )
+
+
+def submitted(case: EvalCase, rules: SpanRules) -> Flat:
+    """The answers to every query, from its scores and logits."""
+    meta = case.meta
     indices = {video: meta["video2idx"][video] for video in meta["corpus_sorted"]}
-    tasks = _answers(case, rules)
-    ours = submission(meta["query_ids"], indices, tasks)
-    with_types = options["eval_with_query_type"]
-    table = metrics(ours, meta["ground_truth"], with_types)
-    key = "metrics" if "metrics" in recorded else "metrics_of_returned_submission"
-    left_out = recorded["tie_sensitive_metrics"]
-    theirs = _flat(_positive(recorded["returned_submission"])) | _flat(recorded[key])
-    mine = _flat(_positive(ours)) | _flat(table)
-    is_kept = lambda name: not any(metric in name for metric in left_out)
-    pick = lambda flat: {k: v for k, v in flat.items() if is_kept(k)}
-    return pick(theirs), pick(mine)
+    return submission(meta["query_ids"], indices, _answers(case, rules))
 
 
 def _answers(case: EvalCase, rules) -> dict[str, list[np.ndarray]]:
@@ -314,7 +342,7 @@ def _answers(case: EvalCase, rules) -> dict[str, list[np.ndarray]]:
     }
 
 
-def _positive(predicted: Flat) -> Flat:
+def positive(predicted: Flat) -> Flat:
     """The submission without the answers of score 0."""
     keep = lambda entry: (
         entry | {"predictions": [row for row in entry["predictions"] if row[3] > 0]}
@@ -330,16 +358,16 @@ def _logged(log: Mapping[str, float]) -> Flat:
     return {re.sub(r".*/(\w+)_(\w+)", r"log/\1/\2", k): v for k, v in log.items()}
 
 
-def _flat(tree: Any, prefix: str = "") -> Flat:
+def flat(tree: Any, prefix: str = "") -> Flat:
     """Nested dictionaries and entries by query as one dictionary of arrays."""
     if isinstance(tree, list) and tree and isinstance(tree[0], dict):
         tree = {str(entry["desc_id"]): entry for entry in tree}
     if not isinstance(tree, dict):
         return {prefix: tree}
-    flat = {}
+    leaves = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}/{key}")
-    return flat
+        leaves |= flat(value, f"{prefix}/{key}")
+    return leaves
 
 
 # caption_scorers.json: texts of words, and their scores

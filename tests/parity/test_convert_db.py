@@ -9,8 +9,8 @@ import functools
 import re
 from pathlib import Path
 
+import data_cases
 import pytest
-import test_data
 
 from data_pipelines import official
 from data_pipelines.convert_db import convert_db
@@ -33,7 +33,7 @@ SPLIT_OF = {
 
 
 def golden_root(config):
-    return Path(config.getoption("--golden", None) or test_data.DEFAULT_GOLDEN)
+    return Path(config.getoption("--golden", None) or data_cases.DEFAULT_GOLDEN)
 
 
 def pytest_generate_tests(metafunc):
@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc):
 
 
 @dataclasses.dataclass(frozen=True)
-class Converted(test_data.Golden):
+class Converted(data_cases.Golden):
     """A recorded set whose records and features come from converted datasets."""
 
     out: Path
@@ -145,14 +145,14 @@ def converted(request, tmp_path_factory):
 
 
 def test_a_case_is_rebuilt_from_converted_datasets(converted, converted_case):
-    arrays, facts = test_data.rebuild(converted, converted_case)
-    recorded = test_data.Recorded.of(test_data.Golden(converted.root), converted_case)
+    arrays, facts = data_cases.rebuild(converted, converted_case)
+    recorded = data_cases.Recorded.of(data_cases.Golden(converted.root), converted_case)
     if converted_case.startswith("txtdb"):
         facts = {
             video: recorded.facts[video] | dialogue
             for video, dialogue in converted.subtitles.items()
         }
-    test_data.check(recorded, arrays, facts)
+    data_cases.check(recorded, arrays, facts)
 
 
 def test_texts_are_those_of_the_annotation_files(converted):
@@ -165,15 +165,22 @@ def test_texts_are_those_of_the_annotation_files(converted):
         assert [r.texts["en"] for r in records] == [row[field] for row in rows]
 
 
-def test_compressed_features_are_the_same(converted, tmp_path):
-    source = tmp_path / "db"
-    (source / "video/tv").mkdir(parents=True)
-    root = converted.root / "data/db"
-    for name in ("txt", "video/tv/id2nframe.json",
-                 "video/tv/resnet_slowfast_1.5_compressed"):  # fmt: skip
-        target = name.replace("slowfast_1.5", "slowfast_1.50")
-        (source / target).symlink_to(root / name)
-    list(convert_db(source, tmp_path / "out", datasets=["tv"]))
-    compressed = open_corpus(tmp_path / "out", "tv", "all")
-    for one, other in zip(compressed.features, converted.whole.features, strict=True):
-        test_data.np.testing.assert_array_equal(one, other)
+def test_features_are_the_same_however_they_are_stored(converted, tmp_path):
+    """Compressed or not, and with another spelling of the interval."""
+    folder = converted.root / "data/db/video/tv"
+    databases = sorted(path for path in folder.iterdir() if path.is_dir())
+    assert databases
+    for number, path in enumerate(databases):
+        source = tmp_path / str(number)
+        (source / "video/tv").mkdir(parents=True)
+        name, interval, *rest = re.split(
+            r"_(?=[\d.]+(?:_|$))|(?=_compressed)", path.name
+        )
+        spelt = "".join([f"{name}_{float(interval):.2f}", *rest])
+        (source / "video/tv" / spelt).symlink_to(path)
+        for name in ("txt", "video/tv/id2nframe.json"):
+            (source / name).symlink_to(converted.root / "data/db" / name)
+        list(convert_db(source, source / "out", datasets=["tv"]))
+        found = open_corpus(source / "out", "tv", "all")
+        for one, other in zip(found.features, converted.whole.features, strict=True):
+            data_cases.np.testing.assert_array_equal(one, other)

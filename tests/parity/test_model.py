@@ -64,11 +64,11 @@ def test_what_a_case_says_about_itself_is_so(golden, case_name):
 
 def test_a_case_without_a_handler_fails(golden, tmp_path):
     shutil.copytree(golden.root / "model", tmp_path / "model")
+    some = golden.names()[0]
     for suffix in (".json", ".npz"):
-        shutil.copy(
-            tmp_path / f"model/fenc_txt{suffix}", tmp_path / f"model/fenc_new{suffix}"
-        )
-        (tmp_path / f"model/fenc_txt{suffix}").rename(tmp_path / f"model/new{suffix}")
+        source = tmp_path / f"model/{some}{suffix}"
+        shutil.copy(source, tmp_path / f"model/fenc_new{suffix}")
+        source.rename(tmp_path / f"model/new{suffix}")
     copy = dataclasses.replace(golden, root=tmp_path)
     with pytest.raises(LookupError, match="fenc_new"):
         run(copy, "fenc_new")
