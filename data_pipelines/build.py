@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from data_pipelines.builders.raw import RawCorpus, Request
 
 DATASETS = (
-    "microtv", "mtvr", "mtvr_loo",
+    "microtv", "mtvr", "mtvr_loo", "youcook2_loo",
     "tvqa", "how2qa", "vlep", "violin", "tvc", "yc2c", "vatex_en_c",
     "tvr", "how2r", "didemo", "msrvtt", "yc2r", "vatex_en_r",
 )  # fmt: skip
+IN_FOLDS = ("mtvr_loo", "youcook2_loo")
+"""Datasets of which `--fold` names a fifth."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Built:
     """What a build made, or found made already."""
 
     dataset: str
-    """The name to open it by: the dataset's, with the fold for mtvr_loo."""
+    """The name to open it by: the dataset's, with the fold where it has folds."""
     manifest: "Manifest"
     is_new: bool
     seconds: float
@@ -84,7 +86,7 @@ def build_dataset(
     """
     from data_pipelines.builders.raw import Request
 
-    name = f"mtvr_loo_fold{fold}" if dataset == "mtvr_loo" else dataset
+    name = f"{dataset}_fold{fold}" if dataset in IN_FOLDS else dataset
     request = Request(
         data_dir=Path(data_dir),
         features=None if features is None else Path(features),
@@ -128,12 +130,20 @@ def _check(request: "Request") -> None:
 
 def _builder_of(dataset: str) -> "type[CorpusBuilder]":
     """Imported here, so that `--help` need not wait for TFDS."""
-    from data_pipelines.builders import judged, microtv, mtvr, mtvr_loo, retrieved
+    from data_pipelines.builders import (
+        judged,
+        microtv,
+        mtvr,
+        mtvr_loo,
+        retrieved,
+        youcook2_loo,
+    )
 
     return {
         "microtv": microtv.MicroTv,
         "mtvr": mtvr.Mtvr,
         "mtvr_loo": mtvr_loo.MtvrLoo,
+        "youcook2_loo": youcook2_loo.YouCook2Loo,
         "tvqa": judged.Tvqa,
         "how2qa": judged.How2Qa,
         "vlep": judged.Vlep,
@@ -305,7 +315,10 @@ def _parser() -> Parser:
         "--workers", type=int, default=1, help="processes that extract and write (1)"
     )
     parser.add_argument(
-        "--fold", type=int, default=0, help="mtvr_loo: which fold is tested, 0-4 (0)"
+        "--fold",
+        type=int,
+        default=0,
+        help="leave-one-out datasets: which fold is tested, 0-4 (0)",
     )
     parser.add_argument(
         "--allow_missing",

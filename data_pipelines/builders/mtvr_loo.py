@@ -1,27 +1,14 @@
-"""mTVR leave-one-out: one query of a video searched for, the others are its dialogue.
+"""mTVR leave-one-out: queries of real videos, with each other for subtitles.
 
 The subtitles of mTVR are not public. Here the five queries of a video, each with its
-real times and in two languages, stand for them (crosslingual.md, 4.6, item 1):
-
-    query     1 2 3 4 5
-    val/test      ?          held out: the Query, in all its languages
-    subtitles . .   . .      the others, ordered by time, in en and zh
-    train     . . . . .      all five are subtitles and queries; training holds out
-
-Videos are dealt into five folds in the order of the sha256 of their ids. Fold k is
-tested, fold k + 1 validates, the rest trains. The split `all` holds every video with
-one query held out, so that the five values of k hold out each query once. It is not a
-result on mTVR: the dialogue is made of descriptions of what is seen.
+real times and in two languages, stand for them (crosslingual.md, 4.6, item 1). It is
+not a result on mTVR: the dialogue is made of descriptions of what is seen.
 """
 
 import dataclasses
-import functools
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from data_pipelines.builders.base import CorpusBuilder
-from data_pipelines.builders.frames import Frames, Timeline, raw_split
+from data_pipelines.builders.leave_one_out import Release, leave_one_out
 from data_pipelines.builders.mtvr import (
     LANGUAGES,
     TEXT_ONLY,
@@ -29,130 +16,31 @@ from data_pipelines.builders.mtvr import (
     parallel_texts,
     read_queries,
 )
-from data_pipelines.builders.raw import RawCorpus, RawSplit, Request
+from data_pipelines.builders.raw import RawCorpus, Request
 from data_pipelines.readers.annotations import read_durations
-from data_pipelines.readers.errors import Tally, wrong
-from data_pipelines.schema import Query, Subtitle
 
-NUM_FOLDS = 5
 SPLIT = "val"
 """The split of mTVR with published moments; the folds are parts of it."""
 
 
 class MtvrLoo(CorpusBuilder):
-    """The dataset `mtvr_loo_fold<k>`: splits train, val, test and all.
-
-    The unlinked pairs of the two test files are the parallel texts of `train`.
-    """
+    """The dataset `mtvr_loo_fold<k>`; the unlinked pairs of the two test files are the
+    parallel texts of `train`."""
 
     @classmethod
     def read(cls, request: Request) -> RawCorpus:
         durations = read_durations(request.data_dir / "tvr_video2dur_idx.json")
         videos, seen = durations.get(SPLIT, {}), dict[str, str]()
-        queries = read_queries(request, SPLIT, videos, seen)
-        if not queries:
-            file = annotation_file(request, SPLIT)
-            raise wrong(file, "", "holds no queries", "is --data_dir the release?")
-        _check_languages(queries, annotation_file(request, SPLIT))
+        release = Release(
+            file=annotation_file(request, SPLIT),
+            languages=LANGUAGES,
+            durations=videos,
+            queries=read_queries(request, SPLIT, videos, seen),
+        )
         unlinked = [
             query
             for split in TEXT_ONLY
             for query in read_queries(request, split, durations.get(split, {}), seen)
         ]
-        frames = Frames.of(request, request.features)
-        told = _told_videos(queries, videos, request.tally)
-        lines = [frames.timeline(video_id, videos[video_id]) for video_id in told]
-        folds = _Folds([line for line in lines if line], told, request.fold)
-        splits = {name: folds.split(name) for name in ("train", "val", "test", "all")}
-        _check_folds(splits, len(told), annotation_file(request, SPLIT), request.fold)
-        texts = tuple(parallel_texts(unlinked))
-        splits["train"] = dataclasses.replace(splits["train"], parallel=texts)
-        return frames.corpus(f"mtvr_loo_fold{request.fold}", LANGUAGES, splits)
-
-
-def _check_languages(queries: Sequence[Query], file: Path) -> None:
-    """Every query stands in for a subtitle in every language, so it needs them all."""
-    for query in queries:
-        if missing := [name for name in LANGUAGES if name not in query.texts]:
-            problem = f"desc_id {query.query_id} has no {' and no '.join(missing)}"
-            raise wrong(file, "descs", problem, "every query needs both languages")
-
-
-def _check_folds(
-    splits: Mapping[str, RawSplit], num_told: int, file: Path, fold: int
-) -> None:
-    for name, split in splits.items():
-        if not split.videos:
-            problem = f"leaves the split {name} without a video, found {num_told}"
-            remedy = f"{NUM_FOLDS} fill every fold"
-            queries = "videos with two queries or more"
-            raise wrong(file, f"fold {fold}", f"{problem} {queries}", remedy)
-
-
-def _told_videos(
-    queries: Sequence[Query], videos: Mapping[str, float], tally: Tally
-) -> dict[str, list[Query]]:
-    """Video id -> its queries by id, for the videos with one to hold out and another.
-
-    In the order of the release, whatever the order of the queries.
-    """
-    told: dict[str, list[Query]] = {video_id: [] for video_id in videos}
-    for query in sorted(queries, key=_by_number):
-        if query.video_id is not None:
-            told[query.video_id].append(query)
-    for video_id, ones in told.items():
-        if len(ones) < 2:
-            tally.add("videos with fewer than two queries, dropped", video_id)
-    return {video_id: ones for video_id, ones in told.items() if len(ones) > 1}
-
-
-def _by_number(query: Query) -> tuple[int, str]:
-    """Orders ids such as 9 and 10 as the numbers that they are."""
-    return len(query.query_id), query.query_id
-
-
-def hash_order(video_ids: Iterable[str]) -> list[str]:
-    """The ids in an order that depends on nothing but the ids."""
-    return sorted(video_ids, key=lambda name: hashlib.sha256(name.encode()).digest())
-
-
-@dataclasses.dataclass(frozen=True)
-class _Folds:
-    """The splits of one fold."""
-
-    timelines: Sequence[Timeline]
-    told: Mapping[str, Sequence[Query]]
-    fold: int
-
-    @functools.cached_property
-    def rank(self) -> dict[str, int]:
-        return {video_id: i for i, video_id in enumerate(hash_order(self.told))}
-
-    def split(self, name: str) -> RawSplit:
-        lines = [line for line in self.timelines if self._is_in(line.video_id, name)]
-        measured, searched = [], list[Query]()
-        for line in lines:
-            queries = self.told[line.video_id]
-            held = queries if name == "train" else [self._held_out(line.video_id)]
-            told = [q for q in queries if name == "train" or q not in held]
-            measured.append((line, dialogue(told)))
-            searched += held
-        return raw_split(measured, searched)
-
-    def _is_in(self, video_id: str, name: str) -> bool:
-        place = (self.rank[video_id] - self.fold) % NUM_FOLDS
-        return name in ("all", {0: "test", 1: "val"}.get(place, "train"))
-
-    def _held_out(self, video_id: str) -> Query:
-        """Another query in each fold, and another position from video to video."""
-        queries = self.told[video_id]
-        return queries[(self.rank[video_id] // NUM_FOLDS + self.fold) % len(queries)]
-
-
-def dialogue(queries: Iterable[Query]) -> dict[str, tuple[Subtitle, ...]]:
-    """The queries as subtitles at their moments, by start; line i is one in all."""
-    ordered = sorted(queries, key=lambda query: query.moments[0])
-    return {
-        language: tuple(Subtitle(q.texts[language], *q.moments[0]) for q in ordered)
-        for language in LANGUAGES
-    }
+        release = dataclasses.replace(release, parallel=tuple(parallel_texts(unlinked)))
+        return leave_one_out("mtvr_loo", release, request)

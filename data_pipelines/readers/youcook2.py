@@ -9,6 +9,7 @@ Each step is a video of its own, `GLd3aX16zBg_0`, as in YC2R. The translated vid
 those of the training set; the others are validation.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,17 +25,28 @@ Translations = Mapping[str, Mapping[str, str]]
 """Video -> number of the step -> text."""
 
 
-def read_steps(
-    path: Path, japanese: Translations, *, is_training: bool
-) -> Iterator[Row]:
-    """The steps of the translated videos, or of the others, in the style of YC2R."""
+@dataclasses.dataclass(frozen=True)
+class TimedStep:
+    """A step of a cooking video."""
+
+    place: str
+    video: str
+    step: str
+    start: int
+    end: int
+    """Seconds from the beginning of the video, as `start`."""
+    texts: Mapping[str, str]
+    """English, and Japanese where it is translated."""
+
+
+def read_timed_steps(path: Path, japanese: Translations) -> Iterator[TimedStep]:
+    """All steps in the order of the file."""
     for number, values in enumerate(read_json_list(path)):
         row = Row(f"{path}[{number}]", values if isinstance(values, dict) else {})
-        if (row.identifier("Youtube Video ID") in japanese) == is_training:
-            yield _step(row, number, japanese)
+        yield _step(row, japanese)
 
 
-def _step(row: Row, number: int, japanese: Translations) -> Row:
+def _step(row: Row, japanese: Translations) -> TimedStep:
     video, step = row.identifier("Youtube Video ID"), row.identifier("ID.")
     match = TIMES.fullmatch(times := row.typed("Time Stamp", str, "start-end"))
     if not match or int(match[2]) <= int(match[1]):
@@ -43,13 +55,22 @@ def _step(row: Row, number: int, japanese: Translations) -> Row:
     texts = {"en": row.visible_text("Sentence")}
     if translation := japanese.get(video, {}).get(step):
         texts["ja"] = translation
-    values = {
-        "desc_id": number,
-        "vid_name": f"{video}_{step}",
-        "duration": int(match[2]) - int(match[1]),
-        "descs": texts,
-    }
-    return Row(row.place, values)
+    return TimedStep(row.place, video, step, int(match[1]), int(match[2]), texts)
+
+
+def read_steps(
+    path: Path, japanese: Translations, *, is_training: bool
+) -> Iterator[Row]:
+    """The steps of the translated videos, or of the others, in the style of YC2R."""
+    for number, step in enumerate(read_timed_steps(path, japanese)):
+        if (step.video in japanese) == is_training:
+            values = {
+                "desc_id": number,
+                "vid_name": f"{step.video}_{step.step}",
+                "duration": step.end - step.start,
+                "descs": step.texts,
+            }
+            yield Row(step.place, values)
 
 
 def read_translations(path: Path) -> Translations:
