@@ -526,8 +526,7 @@ def check(recorded, arrays, facts):
 
 
 def names(root):
-    folder = root / "data/expected"
-    return sorted({path.stem for path in folder.iterdir()})
+    return sorted({path.stem for path in (root / "data/expected").glob("*")})
 
 
 def rebuild(golden, case):

@@ -42,7 +42,7 @@ class Ours:
 
 
 def names(golden: Golden) -> list[str]:
-    return sorted({path.stem for path in (golden.root / "optim").iterdir()})
+    return sorted({path.stem for path in (golden.root / "optim").glob("*")})
 
 
 def read(golden: Golden, name: str) -> Case:

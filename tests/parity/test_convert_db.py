@@ -38,8 +38,7 @@ def golden_root(config):
 
 def pytest_generate_tests(metafunc):
     if "converted_case" in metafunc.fixturenames:
-        folder = golden_root(metafunc.config) / "data/expected"
-        stems = sorted({path.stem for path in folder.iterdir()})
+        stems = data_cases.names(golden_root(metafunc.config))
         chosen = [stem for stem in stems if re.match(MADE_OF_RECORDS, stem)]
         metafunc.parametrize("converted_case", chosen)
 
