@@ -15,7 +15,7 @@ import jax
 
 from data_pipelines import tokenizers
 from data_pipelines.schema import Corpus
-from hero_jax import checkpoint, processes, report
+from hero_jax import checkpoint, processes, report, text_encoders
 from hero_jax.errors import UserError
 from hero_jax.model.hero import HeroConfig
 from hero_jax.model.transformer import TransformerConfig
@@ -79,6 +79,24 @@ def paper_model(source: Source, *, width: int, dtype: Dtype) -> HeroConfig:
         query_heads=num_heads,
         dtype=dtype,
     )
+
+
+def check_vocabulary(start: Path | None, source: Source) -> None:
+    """Refuses weights of a language model that know other words than the tokenizer.
+
+    Tables of nearly the same size pass for padded ones, and every word would be read
+    as another. Runs and released HERO weights are told by their shapes.
+    """
+    if start is not None and text_encoders.is_language_model(start):
+        words = source.load_tokenizer().vocab_size
+        text_encoders.check_vocabulary(text_encoders.read(start), words)
+
+
+def sized_like(start: Path | None, model: HeroConfig) -> HeroConfig:
+    """The model with the widths, words and positions of a language model, if any."""
+    if start is None or not text_encoders.is_language_model(start):
+        return model
+    return text_encoders.config_like(start, model)
 
 
 def make_tokenizer(path: Path, corpus: Corpus, *, vocab_size: int) -> None:

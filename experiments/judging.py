@@ -1,7 +1,7 @@
-"""What TVQA, How2QA, VLEP and VIOLIN share: options, one run, one table.
+"""What the experiments of one task share: options, one run, one table.
 
-Each of the four is a module of its own with its official recipe (D.8) as defaults; this
-one trains, evaluates and writes `results.json` and the files to hand in.
+Each of them is a module of its own with its official recipe (D.8) as defaults; this one
+trains, evaluates and writes `results.json` and the files to hand in.
 """
 
 import abc
@@ -22,11 +22,13 @@ from data_pipelines.schema import Corpus
 from experiments.common import (
     Dtype,
     check_options,
+    check_vocabulary,
     describe,
     is_first,
     paper_model,
     say,
     settle_in,
+    sized_like,
     small_model,
     texts_of,
     wait_for_first,
@@ -46,7 +48,7 @@ Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Judging(abc.ABC):
-    """The options of the four experiments; their defaults are official (D.8)."""
+    """The options of these experiments; their defaults are official (D.8)."""
 
     run_dir: Path
     """Where everything goes that the run makes."""
@@ -97,6 +99,10 @@ class Judging(abc.ABC):
     def task(self, source: Source) -> Task:
         """What is learned."""
 
+    def reading(self, source: Source) -> Source:
+        """The corpus as this task reads it."""
+        return source
+
     def texts(self, corpus: Corpus) -> Iterator[str]:
         """What was written about the videos, in whatever language."""
         yield from judged_texts(corpus)
@@ -104,6 +110,10 @@ class Judging(abc.ABC):
     def sized(self, source: Source) -> HeroConfig:
         """The model that learns it."""
         return model_of(self, source)
+
+    def hand_in(self, run_dir: Path) -> list[Path]:
+        """Files to hand in, made of a run's predictions; by default they are those."""
+        return []
 
     def table(self, results: Results) -> Iterator[str]:
         """The lines that are printed in the end."""
@@ -132,13 +142,16 @@ def run(config: Judging) -> Results:
     """Trains and evaluates; returns results[text language][subtitle language]."""
     begin = time.monotonic()
     check(config)
-    whole = train_config(config, prepare(config))
+    source = prepare(config)
+    check_vocabulary(config.start, source)
+    whole = train_config(config, source)
     say(f"{config.run_dir}: {config.steps} steps")
     run_dir = config.run_dir / config.name
     train(whole, run_dir, fresh=config.fresh)
     if not is_first():
         return {}
     results = search.evaluate(run_dir, config.split)
+    config.hand_in(run_dir)
     publish(config, results, seconds=time.monotonic() - begin)
     return results
 
@@ -152,12 +165,13 @@ def prepare(config: Judging) -> Source:
             texts = [*texts_of(corpus), *config.texts(corpus)]
             tokenizers.train(texts, vocab_size=8000).save(tokenizer)
     wait_for_first()
-    return Source(
+    source = Source(
         directory=config.data_dir.absolute(),
         dataset=config.dataset,
         tokenizer=tokenizer.absolute(),
         row_length=256,  # hardly a subtitle with its frames and text is longer
     )
+    return config.reading(source)
 
 
 def judged_texts(corpus: Corpus) -> Iterator[str]:
@@ -193,7 +207,8 @@ def train_config(config: Judging, source: Source) -> TrainConfig:
 def model_of(config: Judging, source: Source) -> HeroConfig:
     if config.model == "small":
         return small_model(source, width=config.width)
-    return paper_model(source, width=config.width, dtype=config.dtype)
+    model = paper_model(source, width=config.width, dtype=config.dtype)
+    return sized_like(config.start, model)
 
 
 def publish(config: Judging, results: Results, *, seconds: float) -> None:

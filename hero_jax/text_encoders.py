@@ -83,6 +83,13 @@ def read(path: Path) -> TextEncoder:
     return TextEncoder(path, inner, _head(state | inner))
 
 
+def is_language_model(path: Path) -> bool:
+    """Whether a file that exists is neither a run nor released weights of HERO."""
+    if not path.is_file():
+        return False
+    return not any(name.startswith("v_encoder.") for name in weight_files.read(path))
+
+
 def config_like(path: Path, config: HeroConfig) -> HeroConfig:
     """`config` with the vocabulary, positions and widths of the weights in `path`.
 

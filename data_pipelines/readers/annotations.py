@@ -198,6 +198,15 @@ def read_durations(path: Path) -> dict[str, dict[str, float]]:
     }
 
 
+def read_indices(path: Path, split: str) -> dict[str, int]:
+    """Video id -> its number in the same file: what submissions call the video."""
+    row = read_json(path).row(split)
+    return {
+        video_id: _duration_and_index(pair, row.place, row.prefix + video_id)[1]
+        for video_id, pair in row.values.items()
+    }
+
+
 def _split_durations(row: Row, known: dict[str, str]) -> dict[str, float]:
     split = row.prefix.removesuffix(".")
     entries: dict[int, tuple[str, float]] = {}

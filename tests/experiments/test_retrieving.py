@@ -1,0 +1,206 @@
+"""The retrieval experiments: official recipes, a short run of each, some learning."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from data_pipelines import tokenizers
+from data_pipelines.build import build_dataset
+from data_pipelines.corpus import open_corpus
+from experiments import (
+    didemo,
+    didemo_video,
+    how2r,
+    judging,
+    msrvtt,
+    mtvr,
+    tvr,
+    vatex_r,
+    yc2r,
+)
+from experiments.common import texts_of
+from hero_jax.errors import UserError
+from hero_jax.losses.ranking import VSM
+from hero_jax.report import read_curves
+from tests.data_pipelines import retrieved_releases
+
+EXPERIMENTS = {
+    "tvr": tvr.Tvr,
+    "mtvr": mtvr.Mtvr,
+    "how2r": how2r.How2R,
+    "didemo": didemo.Didemo,
+    "didemo_video": didemo_video.DidemoVideo,
+    "msrvtt": msrvtt.Msrvtt,
+    "yc2r": yc2r.Yc2r,
+    "vatex_r": vatex_r.VatexR,
+}
+SHORT = ("tvr", "didemo_video", "yc2r")
+"""One of each kind; the others differ in numbers."""
+TINY = {
+    "model": "small",
+    "width": 8,
+    "reference_gpus": 1,
+    "batch_size": 4,
+    "accumulation": 1,
+    "steps": 3,
+    "warmup_steps": 1,
+    "learning_rate": 1e-3,
+    "eval_every": 3,
+    # One program for all: what differs between the recipes are numbers inside it.
+    "ranking": VSM(hard_start_step=None),
+    "context": 0,
+    "max_frames": 100,
+}
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    root = tmp_path_factory.mktemp("retrieving")
+    features = retrieved_releases.write_features(root / "features")
+    texts = []
+    for name, write in retrieved_releases.WRITERS.items():
+        release = write(root / "raw" / name)
+        out = root / "dataset"
+        build_dataset(name, data_dir=release, out=out, features=features)
+        texts += texts_of(open_corpus(out, name, "train"))
+    tokenizers.train(texts, vocab_size=400).save(root / "dataset/tokenizer.json")
+    return root / "dataset"
+
+
+def options(name, datasets, run_dir, **changes):
+    return EXPERIMENTS[name](
+        run_dir=run_dir,
+        data_dir=datasets,
+        tokenizer=datasets / "tokenizer.json",
+        **changes,
+    )
+
+
+NMS, NO_NMS = 0.5, None
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "recipe", "weights", "hard", "span_rate", "rules", "read"),
+    [
+        # D.8: examples, accumulation, rate, updates, warm-up; lw_neg; start and pool of
+        # hard negatives; 1 - drop_svmr_prob; min, max, NMS; clip length, context
+        ("tvr", 256, (2, 1e-4, 5000, 500), 8, (2000, 20), 0.2, (2, 16, NMS), (100, 0)),
+        ("mtvr", 256, (2, 1e-4, 5000, 500), 8, (2000, 20), 0.2, (2, 16, NMS), (100, 0)),
+        ("how2r", 256, (2, 1e-4, 3000, 300), 8, (None, 20), 0.1, (3, 20, NO_NMS),
+         (100, 0)),
+        ("didemo", 256, (2, 1e-4, 5000, 500), 10, (2000, 80), 0.2, (2, 16, NO_NMS),
+         (100, 0)),
+        ("didemo_video", 128, (1, 7e-5, 5000, 500), 10, (2000, 80), 0.2,
+         (3, 6, NO_NMS), (20, 0)),
+        ("msrvtt", 384, (2, 7e-5, 4000, 400), 10, (2000, 80), None, None, (100, 1)),
+        ("yc2r", 192, (2, 7e-5, 4000, 400), 10, (2000, 80), None, None, (100, 1)),
+        ("vatex_r", 512, (2, 7e-5, 4000, 400), 10, (2000, 80), None, None, (100, 1)),
+    ],
+)  # fmt: skip
+def test_the_defaults_are_the_official_recipe(
+    name, batch, recipe, weights, hard, span_rate, rules, read, datasets, tmp_path
+):
+    config = options(name, datasets, tmp_path)
+    run = judging.train_config(config, judging.prepare(config))
+    (task,) = run.tasks.values()
+    rule, ranking = run.optimizer, task.objective
+    assert task.batch_size == batch
+    found = (run.accumulation, rule.learning_rate, run.steps, rule.warmup_steps)
+    assert found == recipe
+    assert (ranking.context_weight, ranking.query_weight) == (weights, weights)
+    assert (ranking.hard_start_step, ranking.hard_pool_size) == hard
+    assert (ranking.hard_weight, ranking.margin, ranking.kind) == (10, 0.1, "hinge")
+    assert ranking.reference_gpus == config.reference_gpus  # H-4
+    assert (task.source.max_frames, task.context) == read
+    assert task.source.channels == ("video" if "video" in name else "both")
+    assert (task.is_by_query, task.longest_query) == (True, 60)
+    assert rule.head_multiplier == 1
+    if rules is None:
+        assert task.span is None
+    else:
+        used = task.rules
+        assert (used.min_frames, used.max_frames, used.nms_threshold) == rules
+        assert (task.span.weight, task.span_rate) == (0.01, span_rate)
+    assert (task.rules.alpha, task.rules.max_videos) == (20, 100)
+    assert (task.rules.max_before_nms, task.rules.max_after_nms) == (200, 100)
+    assert run.model.cross_modal.num_layers == 6
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in SHORT else pytest.param(name, marks=pytest.mark.slow)
+        for name in EXPERIMENTS
+    ],
+)
+def test_three_steps_and_an_evaluation(name, datasets, tmp_path):
+    config = options(name, datasets, tmp_path, **TINY)
+    table = datasets.parent / f"raw/{config.dataset}"
+    (table,) = table.glob("*_video2dur_idx.json")
+    config = dataclasses.replace(config, video_indices=table)
+    results = judging.run(config)
+    readings = {"none"} if name == "didemo_video" else {"en", "none"}
+    languages = {"en", "zh"} if name == "mtvr" else {"en"}
+    assert set(results) == languages
+    assert set(results["en"]) == readings | (languages if name == "mtvr" else set())
+    cell = results["en"]["none"]
+    assert (cell["num_queries"], cell["num_videos"]) == (6, 3)
+    has_moments = config.HAS_MOMENTS
+    assert (cell["VCMR"] is None) == (cell["SVMR"] is None) == (not has_moments)
+    kinds = {"tvr": {"v", "vt"}, "mtvr": {"v"}}.get(name, set())
+    assert set(cell["by_type"]) == kinds
+    handed = tmp_path / f"{config.dataset}_val_predictions_en.json"
+    content = json.loads(handed.read_text())
+    assert set(content) == ({"VCMR", "VR"} if has_moments else {"VR"})
+    first = content["VR"][0]
+    assert first["desc_id"] == 12  # the first query of v6_0
+    assert sorted(first["predictions"]) == [106, 107, 108]  # as the release says
+    if has_moments:
+        assert all(len(row) == 4 for row in content["VCMR"][0]["predictions"])
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert saved["results"] == json.loads(json.dumps(results))
+
+
+def test_a_hidden_test_split_is_answered(datasets, tmp_path):
+    config = options("tvr", datasets, tmp_path, **TINY, split="test_public")
+    results = judging.run(config)
+    assert results["en"]["en"]["VR"] is None
+    content = json.loads((tmp_path / "tvr_test_public_predictions_en.json").read_text())
+    assert [entry["desc_id"] for entry in content["VCMR"]] == list(range(18, 24))
+    assert sorted(content["VR"][0]["predictions"]) == [0, 1, 2]
+
+
+def test_numbers_of_another_release_are_refused(datasets, tmp_path):
+    table = tmp_path / "table.json"
+    table.write_text(json.dumps({"val": {"v6_0": [12, 4]}}))
+    config = options("yc2r", datasets, tmp_path / "run", **TINY, video_indices=table)
+    predictions = tmp_path / "run/yc2r/predictions/en-en.json"
+    predictions.parent.mkdir(parents=True)
+    predictions.write_text(json.dumps({"video2idx": {"v7_1": 0}, "VR": []}))
+    with pytest.raises(UserError, match="table.json: val: has no v7_1, one of the 1"):
+        config.hand_in(tmp_path / "run/yc2r")
+
+
+def test_official_accidents_are_repeated_when_asked_for(datasets, tmp_path):
+    config = options("tvr", datasets, tmp_path, is_official=True)
+    task = config.task(judging.prepare(config))
+    assert task.is_official and task.source.is_official
+    assert task.rules.truncates_before_nms
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_loss_falls_and_videos_and_moments_are_found(name, datasets, tmp_path):
+    """On what was learned from: twelve queries about six videos."""
+    changes = {"width": 48, "batch_size": 12, "steps": 150, "warmup_steps": 15}
+    changes |= {"learning_rate": 2e-3, "eval_every": 150, "span_rate": 1.0}
+    config = options(name, datasets, tmp_path, **TINY | changes, split="train")
+    cell = judging.run(config)["en"]["none" if name == "didemo_video" else "en"]
+    curves = read_curves(tmp_path / config.name / "metrics.jsonl")
+    losses = [value for _, value in curves[f"{config.name}/loss"]]
+    assert np.mean(losses[-3:]) < 0.5 * np.mean(losses[:3])
+    assert cell["VR"]["R@1"] > 3 * cell["chance"]["VR"]["R@1"]
+    if config.HAS_MOMENTS:
+        assert cell["VCMR"]["0.5"]["R@1"] > 3 * cell["chance"]["VCMR"]["0.5"]["R@1"]
