@@ -6,7 +6,7 @@ for each subtitle language (and none):   encode the corpus once
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +65,32 @@ class LanguageMatrix:
         self, predictions_dir: Path | None = None
     ) -> dict[str, dict[str, dict[str, Any]]]:
         """results[query language][subtitle language]; a prediction file for each."""
-        languages = self.examples.languages
-        asked = {language: self.ask(language) for language in languages}
-        results: dict[str, dict[str, Any]] = {language: {} for language in languages}
+        results: dict[str, dict[str, Any]] = {}
+        for language, subtitles, asked, answered, index in self._answers():
+            known = self.known(asked, answered, index)
+            row = results.setdefault(language, {})
+            row[subtitles] = summary.summary(known, self.candidate_spans(index))
+            if predictions_dir is not None:
+                path = predictions_dir / f"{language}-{subtitles}.json"
+                self.write(path, asked, answered)
+        return results
+
+    def ranks(self) -> dict[str, dict[str, summary.Ranks]]:
+        """Of every query whose video is known, by query and subtitle language."""
+        ranks: dict[str, dict[str, summary.Ranks]] = {}
+        for language, subtitles, *found in self._answers():
+            known = self.known(*found)
+            ranks.setdefault(language, {})[subtitles] = summary.Ranks.of(known)
+        return ranks
+
+    def _answers(self) -> Iterator[tuple[str, str, Asked, Answered, CorpusIndex]]:
+        """Every query language asked of every reading of the corpus."""
+        asked = {language: self.ask(language) for language in self.examples.languages}
         for subtitles in readings(self.examples):
             index = self.index(subtitles)
-            for language in languages:
-                answered = self.answer(asked[language], index)
-                results[language][subtitles] = self.cell(
-                    asked[language], answered, index
-                )
-                if predictions_dir is not None:
-                    path = predictions_dir / f"{language}-{subtitles}.json"
-                    self.write(path, asked[language], answered)
-        return results
+            for language, queries in asked.items():
+                answered = self.answer(queries, index)
+                yield language, subtitles, queries, answered, index
 
     def ask(self, language: str) -> Asked:
         """All queries of the split that exist in a language, encoded."""
@@ -125,13 +137,13 @@ class LanguageMatrix:
         )
         return Answered(found, vcmr, svmr)
 
-    def cell(
+    def known(
         self, asked: Asked, answered: Answered, index: CorpusIndex
-    ) -> dict[str, Any]:
-        """The numbers of one (query language, subtitle language)."""
+    ) -> summary.Answers:
+        """What was answered to the queries whose video is known."""
         linked = slice(asked.num_linked)
         ranks = true_ranks(asked.vectors[linked], index, asked.videos)
-        known = summary.Answers(
+        return summary.Answers(
             video_ranks=np.asarray(ranks),
             videos=asked.videos.tolist(),
             moments=[list(map(tuple, m)) for m in asked.moments],
@@ -139,7 +151,6 @@ class LanguageMatrix:
             svmr=answered.svmr,
             vcmr=None if answered.vcmr is None else answered.vcmr[linked],
         )
-        return summary.summary(known, self.candidate_spans(index))
 
     def candidate_spans(self, index: CorpusIndex) -> list[np.ndarray]:
         """All spans of each video that could be predicted, [N 2] in seconds."""

@@ -139,6 +139,8 @@ class MomentRetrieval(Task):
     """Share of videos read without any subtitle, for queries about vision alone."""
     is_same_language: bool = False
     """Draw the queries in the language of the subtitles: monolingual training."""
+    languages: tuple[str, ...] = ()
+    """Languages that are drawn; empty means all. Every one is evaluated."""
     rules: SpanRules = SpanRules()
     """How moments are chosen when the corpus is searched."""
     is_official: bool = False
@@ -165,13 +167,22 @@ class MomentRetrieval(Task):
 
     def expected_cost(self, example: VideoExample) -> float:
         line = lambda s: len(s.frames) + (1 + self.context) * len(s.tokens) + 1
-        lines = example.lines.values()
+        lines = [example.lines[code] for code in self._drawn(example)]
         return float(np.mean([sum(map(line, ones)) for ones in lines]))
+
+    def _drawn(self, example: VideoExample) -> list[str]:
+        """The languages that subtitles and queries may be read in."""
+        if unknown := set(self.languages) - set(example.lines):
+            raise ValueError(
+                f"MomentRetrieval: languages: found {', '.join(sorted(unknown))}, "
+                f"expected some of {', '.join(example.lines)}"
+            )
+        return [c for c in example.lines if not self.languages or c in self.languages]
 
     def prepare(
         self, example: VideoExample, rng: np.random.Generator
     ) -> PreparedMoment:
-        spoken = asked = list(example.lines)
+        spoken = asked = self._drawn(example)
         if self.is_by_query:
             asked = [code for code in spoken if code in example.queries[0].tokens]
         if self.is_same_language:
@@ -275,13 +286,18 @@ class MomentRetrieval(Task):
         predictions_dir: Path | None = None,
     ) -> Mapping[str, Any]:
         """results[query language][subtitle language], "none" last (G.1)."""
-        matrix = LanguageMatrix(
+        return self.language_matrix(model, params, split).results(predictions_dir)
+
+    def language_matrix(
+        self, model: HeroConfig, params: PyTree, split: str
+    ) -> LanguageMatrix:
+        """The model on a split, not searched yet."""
+        return LanguageMatrix(
             Encoder(model, params["hero"], self.source, context=self.context),
             self.source.open(split),
             has_spans=self.span is not None,
             rules=self.rules,
         )
-        return matrix.results(predictions_dir)
 
     def searcher(
         self, model: HeroConfig, params: PyTree, *, corpora: Path | None = None
@@ -304,6 +320,8 @@ class MomentRetrieval(Task):
             own |= {"is_by_query": True, "longest_query": self.longest_query}
         if self.context:  # left out where it is not, so that older runs go on
             own |= {"context": self.context}
+        if self.languages:
+            own |= {"drawn": "+".join(self.languages)}
         return self.source.fingerprint(split) | own
 
     @property

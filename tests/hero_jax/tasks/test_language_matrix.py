@@ -49,14 +49,19 @@ class Unlinked(MemorySource):
         return Examples(self, dataclasses.replace(corpus, queries=queries))
 
 
-def evaluate(source, folder):
+def begun(source):
+    """The task and random parameters."""
     task = MomentRetrieval(
         source=source, batch_size=4, rules=SpanRules(max_videos=5, max_frames=4)
     )
     trained = dataclasses.replace(task, source=SOURCE)
     batch = Pipeline(trained, name="moments", seed=0).batch(0)
     model = TaskModel(MODEL, {"moments": task.head()})
-    params = model.init(jax.random.key(0), "moments", batch)["params"]
+    return task, model.init(jax.random.key(0), "moments", batch)["params"]
+
+
+def evaluate(source, folder):
+    task, params = begun(source)
     results = task.evaluate(MODEL, params, "test", predictions_dir=folder)
     return results, json.loads((folder / "en-zh.json").read_text())
 
@@ -87,6 +92,19 @@ def test_only_the_ranks_of_counted_queries_count(tmp_path):
     ranks = [1 + found[query].index(video) for query, video in true.items()]
     expected = np.mean(1 / np.array(ranks))
     assert results["en"]["zh"]["VR"]["MRR"] == pytest.approx(expected)
+
+
+def test_every_number_can_be_made_again_from_the_ranks(tmp_path):
+    source = Unlinked(num_videos=5, num_linked=4)
+    results, _ = evaluate(source, tmp_path)
+    task, params = begun(source)
+    ranks = task.language_matrix(MODEL, params, "test").ranks()
+    for asked, row in ranks.items():
+        for read, found in row.items():
+            cell = results[asked][read]
+            assert np.mean(1 / found.video) == pytest.approx(cell["VR"]["MRR"])
+            vcmr = found.moments["VCMR"]["0.5"]
+            assert 100 * np.mean(vcmr <= 1) == pytest.approx(cell["VCMR"]["0.5"]["R@1"])
 
 
 def test_a_language_nobody_asks_in_has_an_empty_cell(tmp_path):

@@ -54,14 +54,27 @@ def test_languages_of_subtitles_and_queries_are_drawn_independently():
     assert len(pairs) == 4
 
 
+def has_han(tokens):
+    text = SOURCE.load_tokenizer().decode(tokens.tolist())
+    return any(ord(c) > 0x2E80 for c in text)
+
+
 def test_monolingual_training_never_mixes():
-    han = lambda tokens: any(
-        ord(c) > 0x2E80 for c in SOURCE.load_tokenizer().decode(tokens.tolist())
-    )
     for seed in range(10):
         _, prepared = prepare(seed=seed, is_same_language=True)
         context = np.concatenate([s.tokens for s in prepared.segments])
-        assert {han(q.tokens) for q in prepared.queries} == {han(context)}
+        assert {has_han(q.tokens) for q in prepared.queries} == {has_han(context)}
+
+
+def test_one_language_alone_can_be_trained_and_the_others_stay_in_the_corpus():
+    for seed in range(5):
+        example, prepared = prepare(seed=seed, languages=("zh",))
+        assert set(example.lines) == {"en", "zh"}
+        assert all(has_han(q.tokens) for q in prepared.queries)
+    fields = task(languages=("zh",)).fingerprint("train")
+    assert fields == task().fingerprint("train") | {"drawn": "zh"}
+    with pytest.raises(ValueError, match="found fr, expected some of en, zh"):
+        prepare(languages=("fr",))
 
 
 def test_a_video_without_subtitles_has_no_segments():
