@@ -1,5 +1,6 @@
 """Converts released databases into datasets: `python -m data_pipelines.convert_db`."""
 
+import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,7 +37,22 @@ def convert_db(
             workers=workers,
             allow_missing=allow_missing,
         )
-        yield build_with(OfficialDb, request, out, name)
+        built = build_with(OfficialDb, request, out, name)
+        yield _with_tokens(built, out)
+
+
+def _with_tokens(built: Built, out: Path) -> Built:
+    """The dataset, after the file that says which ids its texts have."""
+    from data_pipelines import stored_tokens
+
+    path = stored_tokens.path_of(out, built.dataset)
+    if not built.is_new and path.exists():
+        return built
+    others = stored_tokens.write(out, built.dataset, built.manifest.splits)
+    if not others:
+        return built
+    line = f"{others} texts with several lists of ids, of which the first are kept"
+    return dataclasses.replace(built, warnings=[*built.warnings, line])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

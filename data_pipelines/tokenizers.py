@@ -2,7 +2,8 @@
 
 `load` recognises by its content what a path holds: a file or folder that
 `Tokenizer.save` wrote, a WordPiece `vocab.txt` (mBERT), a byte-level `vocab.json` with
-`merges.txt` (RoBERTa), a `tokenizer.json`, or a sentencepiece model (XLM-R).
+`merges.txt` (RoBERTa), a `tokenizer.json`, a sentencepiece model (XLM-R), or the ids
+that a converted dataset has of its texts (`stored_tokens`).
 """
 
 import dataclasses
@@ -230,6 +231,15 @@ def _from_json(path: Path, content: bytes) -> Tokenizer:
 
 
 def _from_saved(path: Path, state: dict[str, Any]) -> Tokenizer:
+    from data_pipelines import stored_tokens
+
+    if state["format"] == stored_tokens.FORMAT:
+        try:
+            return stored_tokens.from_fields(state)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise TokenizerError(
+                f"{path}: not whole ({error!r}): convert the databases anew"
+            ) from None
     if state["format"] != FORMAT:
         raise TokenizerError(
             f"{path}: format is {state['format']!r}, expected {FORMAT!r}: train it anew"
