@@ -2,7 +2,7 @@
 
     python -m data_pipelines.build ... --out DIR
     python -m experiments.pretrain_tv --run_dir runs/pretrain_tv --data_dir DIR \
-        --dataset tv --tokenizer ROBERTA
+        --dataset tv --tokenizer ROBERTA --start ROBERTA/model.safetensors
 
 The defaults are the official recipe `pretrain-tv-16gpu` (C.7): tasks mlm, mfm, fom and
 vsm drawn 2 : 2 : 1 : 2, two batches of 16 x 32 videos an update, AdamW at 3e-5 after
@@ -38,6 +38,7 @@ from data_pipelines.files import write_whole
 from experiments.common import (
     Dtype,
     check_options,
+    check_vocabulary,
     describe,
     holding,
     is_first,
@@ -45,6 +46,7 @@ from experiments.common import (
     paper_model,
     say,
     settle_in,
+    sized_like,
     wait_for_first,
 )
 from hero_jax import checkpoint, errors, processes
@@ -60,6 +62,7 @@ from hero_jax.tasks.mlm import Mlm
 from hero_jax.tasks.source import Source
 from hero_jax.tasks.vsm import Vsm
 from hero_jax.train import TrainConfig, train
+from hero_jax.warm_start import Start
 
 MASKED_FRAMES: Mapping[str, FrameNce | FrameDistance] = {
     "mfm-nce": FrameNce(),
@@ -80,6 +83,10 @@ class PretrainTv:
     tokenizer: Path | None = None
     """RoBERTa's vocab.json and merges.txt, or another tokenizer; by default one is
     learnt from the corpus."""
+    start: Path | None = None
+    """Weights to begin with: RoBERTa, XLM-R or multilingual BERT (every other layer, as
+    officially), whose sizes the model takes; released HERO weights (.pt); a run or an
+    exported folder. Random ones by default."""
     masked_frames: Literal["mfm-nce", "mffr"] = "mfm-nce"
     """How hidden frames are told: as a choice, or as regression."""
     reference_gpus: int = 16
@@ -131,7 +138,9 @@ def run(config: PretrainTv) -> dict[str, Mapping[str, Any]]:
 
 def _run(config: PretrainTv) -> dict[str, Mapping[str, Any]]:
     begin = time.monotonic()
-    whole = train_config(config, prepare(config))
+    source = prepare(config)
+    check_vocabulary(config.start, source)
+    whole = train_config(config, source)
     say(f"{config.run_dir}: {config.steps} steps")
     train(whole, config.run_dir / "pretrain", fresh=config.fresh)
     if not is_first():
@@ -158,9 +167,10 @@ def prepare(config: PretrainTv) -> Source:
 
 
 def train_config(config: PretrainTv, source: Source) -> TrainConfig:
+    model = paper_model(source, width=config.width, dtype=config.dtype)
     return TrainConfig(
         tasks=tasks_of(config, source),
-        model=paper_model(source, width=config.width, dtype=config.dtype),
+        model=sized_like(config.start, model),
         steps=config.steps,
         seed=config.seed,
         optimizer=OptimizerConfig(
@@ -172,6 +182,7 @@ def train_config(config: PretrainTv, source: Source) -> TrainConfig:
         num_workers=config.num_workers,
         save_every=config.eval_every,
         eval_every=config.eval_every,
+        start=Start(config.start.absolute()) if config.start else None,
     )
 
 

@@ -48,7 +48,7 @@ def handed_in(
     entries: dict[str, Any] = {}
     for task in ("VCMR", "VR"):
         for entry in content.get(task, ()):
-            rows = [(given[video], *rest) for video, *rest in entry["predictions"]]
+            rows = [[given[video], *rest] for video, *rest in entry["predictions"]]
             found = rows if task == "VCMR" else [video for video, *_ in rows]
             answer = {"desc_id": entry["desc_id"], "predictions": found}
             entries.setdefault(task, []).append(answer)

@@ -9,16 +9,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from data_pipelines.build import build_dataset
 from data_pipelines.microtv.generate import generate
-from experiments.pretrain_tv import PretrainTv, run, tasks_of, train_config
+from experiments.pretrain_tv import (
+    PretrainTv,
+    prepare,
+    run,
+    tasks_of,
+    train_config,
+)
+from hero_jax import checkpoint
 from hero_jax.errors import UserError
 from hero_jax.losses.regression import FrameDistance
 from hero_jax.mixture import Mixture
+from hero_jax.pretrained import WeightsError
 from tests.corpora import MemorySource
 
 ROOT = Path(__file__).resolve().parents[2]
+ROBERTA = ROOT / "tests/golden/weights/roberta12_tiny.safetensors"
+WORDS = "roberta.embeddings.word_embeddings.weight"
 SMALL = {
     "reference_gpus": 2, "batch_size": 2, "accumulation": 1, "width": 16,
     "warmup_steps": 1, "eval_every": 100,
@@ -38,8 +49,23 @@ def small(run_dir, data_dir, **changes):
     return dataclasses.replace(config, **changes)
 
 
-def test_three_steps_and_a_validation_of_every_task(dataset, tmp_path):
-    results = run(small(tmp_path, dataset, steps=3))
+def language_model(path, num_words):
+    """RoBERTa of twelve tiny layers, with so many words."""
+    state, rng = load_file(ROBERTA), np.random.default_rng(0)
+    for name in (WORDS, "lm_head.decoder.weight", "lm_head.bias"):
+        shape = (num_words, *state[name].shape[1:])
+        state[name] = rng.standard_normal(shape).astype(np.float32) / 50
+    save_file(state, path)
+    return path
+
+
+def test_three_steps_from_a_language_model_and_a_validation_of_every_task(
+    dataset, tmp_path
+):
+    config = small(tmp_path, dataset, steps=3)
+    words = prepare(config).load_tokenizer().vocab_size
+    weights = language_model(tmp_path / "roberta.safetensors", words)
+    results = run(dataclasses.replace(config, start=weights))
     assert set(results) == {"mlm", "mfm", "fom", "vsm"}
     assert all(np.isfinite(v) for task in results.values() for v in task.values())
     assert {"loss", "accuracy"} <= set(results["mlm"])
@@ -49,6 +75,18 @@ def test_three_steps_and_a_validation_of_every_task(dataset, tmp_path):
     assert {"seed", "command", "versions"} <= set(content["meta"])
     lines = (tmp_path / "pretrain/metrics.jsonl").read_text().splitlines()
     assert "val/fom/accuracy" in json.loads(lines[-1])
+    _, params = checkpoint.load_params(tmp_path / "pretrain")
+    positions = params["hero"]["text_embedding"]["position"]["embedding"]
+    given = load_file(weights)["roberta.embeddings.position_embeddings.weight"]
+    assert np.abs(np.asarray(positions) - given).max() < 1e-3  # three small steps away
+
+
+def test_a_tokenizer_of_other_words_than_the_weights_is_refused(dataset, tmp_path):
+    config = small(tmp_path, dataset, steps=3)
+    words = prepare(config).load_tokenizer().vocab_size
+    weights = language_model(tmp_path / "roberta.safetensors", words - 1)
+    with pytest.raises(WeightsError, match=f"{words - 1} words, the tokenizer {words}"):
+        run(dataclasses.replace(config, start=weights))
 
 
 def test_the_defaults_are_the_official_recipe(tmp_path):

@@ -6,6 +6,7 @@ from data_pipelines.readers.annotations import (
     Annotations,
     read_annotations,
     read_durations,
+    read_indices,
 )
 from data_pipelines.readers.errors import InputError, Tally
 from data_pipelines.schema import Query
@@ -309,6 +310,15 @@ def test_a_bad_table_of_durations_is_refused(tmp_path, table, message):
     with pytest.raises(InputError) as error:
         durations(tmp_path / "d.json", table)
     assert message in str(error.value)
+
+
+def test_submissions_number_videos_as_the_table_does(tmp_path):
+    path = tmp_path / "d.json"
+    table = {"val": {"b": [60.5, 2], "a": [30, 1]}, "train": {"c": [2.5, 0]}}
+    path.write_text(json.dumps(table))
+    assert read_indices(path, "val") == {"b": 2, "a": 1}
+    with pytest.raises(InputError, match="test: is missing"):
+        read_indices(path, "test")
 
 
 # The release itself, where a checkout has it.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hero_jax.metrics.predictions import submission, video_rows
+from hero_jax.metrics.predictions import handed_in, submission, video_rows
 
 VIDEOS = {"b": 20, "a": 10}
 
@@ -42,3 +42,18 @@ def test_a_query_without_ground_truth_has_no_moments_in_its_video():
 def test_only_what_reads_back_as_itself_becomes_a_number(query_id, written):
     content = submission([query_id], VIDEOS, {"VR": [np.zeros((0, 4))]})
     assert content["VR"][0]["desc_id"] == written
+
+
+def test_value_wants_its_own_numbers_and_videos_alone():
+    rows = [np.array([[1, 1.5, 4.5, 0.5], [0, 0, 3, 0.25]])]
+    tasks = {"VR": rows, "SVMR": rows, "VCMR": rows}
+    content = submission(["17"], VIDEOS, tasks)
+    assert handed_in(content, {"a": 7, "b": 9, "c": 1}) == {
+        "VCMR": [
+            {"desc_id": 17, "predictions": [[7, 1.5, 4.5, 0.5], [9, 0.0, 3.0, 0.25]]}
+        ],
+        "VR": [{"desc_id": 17, "predictions": [7, 9]}],
+    }
+    assert handed_in(content)["VR"] == [{"desc_id": 17, "predictions": [10, 20]}]
+    videos_alone = handed_in(submission(["17"], VIDEOS, {"VR": rows}))
+    assert set(videos_alone) == {"VR"}
