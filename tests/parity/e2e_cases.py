@@ -175,6 +175,8 @@ def corpus_retrieval(golden: Golden, case: EvalCase) -> Both:
                      meta["corpus_sorted"])  # fmt: skip
     expected: Flat = dict(case.arrays)
     mine: Flat = {name: ours[name] for name in expected}
+    expected["longest_clip"] = meta["longest_clip"]
+    mine["longest_clip"] = ours["frame_embeddings"].shape[1]
     facts = {
         **meta,
         "query_ids": list(records),
@@ -188,7 +190,7 @@ def corpus_retrieval(golden: Golden, case: EvalCase) -> Both:
         expected |= {f"{name}/{key}": value for key, value in theirs.items()}
         mine |= {f"{name}/{key}": value for key, value in found.items()}
         expected |= {f"{name}/log/{k}": v for k, v in run["val_log"].items()}
-        logged = official_log(meta, name)
+        logged = eval_cases.logged(meta, name)
         mine |= {f"{name}/log/{k}": v for k, v in logged.items()}
     return expected, mine
 
@@ -205,28 +207,6 @@ def submissions(case: EvalCase, run: Flat) -> Both:
 def in_order(value: Any) -> Any:
     """Answers of one query by place: equal scores may stand in either order."""
     return sorted(value) if isinstance(value, list) else value
-
-
-def official_log(meta: Flat, name: str) -> Flat:
-    """Metrics, by our code, of the official answers: their ties are in them."""
-    tables = {}
-    for kind, suffix in {"no_nms": "", "nms": f"_nms_{meta['nms']['nms_thd']}"}.items():
-        if kind == "nms" and name == "no_nms":
-            continue
-        table = eval_cases.metrics(
-            meta[kind]["returned_submission"],
-            meta["ground_truth"],
-            meta["model_opts"]["eval_with_query_type"],
-        )
-        if kind == "nms":
-            table = {k: v for k, v in table.items() if not k.startswith("VR")}
-        tables |= {
-            f"valid_val_{task}{suffix}/{task}_{key}": value
-            for task, of in table.items()
-            for key, value in of.items()
-            if key != "desc_type_ratio"
-        }
-    return tables
 
 
 DATABASES = {

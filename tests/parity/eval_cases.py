@@ -289,9 +289,42 @@ def _vcmr_run(case: EvalCase, recorded: Flat) -> Both:
     left_out = recorded["tie_sensitive_metrics"]
     theirs = flat(positive(recorded["returned_submission"])) | flat(recorded[key])
     mine = flat(positive(ours)) | flat(table)
+    theirs |= {
+        f"positive/{k}": n for k, n in recorded["n_positive_predictions"].items()
+    }
+    mine |= {f"positive/{task}": counts(ours[task]) for task in ("VCMR", "SVMR")}
     is_kept = lambda name: not any(metric in name for metric in left_out)
     pick = lambda leaves: {k: v for k, v in leaves.items() if is_kept(k)}
-    return pick(theirs), pick(mine)
+    name = "nms" if recorded is meta["nms"] else "no_nms"
+    log = {f"log/{k}": v for k, v in recorded["val_log"].items()}
+    return pick(theirs) | log, pick(mine) | {
+        f"log/{k}": v for k, v in logged(meta, name).items()
+    }
+
+
+def counts(entries: list[Flat]) -> list[int]:
+    """Answers of a positive score to each query."""
+    return [sum(row[3] > 0 for row in entry["predictions"]) for entry in entries]
+
+
+def logged(meta: Mapping[str, Any], name: str) -> Flat:
+    """Metrics, by our code, of the official answers: their ties are in them."""
+    found = {}
+    for kind, suffix in {"no_nms": "", "nms": f"_nms_{meta['nms']['nms_thd']}"}.items():
+        if kind == "nms" and name == "no_nms":
+            continue
+        table = metrics(
+            meta[kind]["returned_submission"],
+            meta["ground_truth"],
+            meta["model_opts"]["eval_with_query_type"],
+        )
+        found |= {
+            f"valid_val_{task}{suffix}/{task}_{key}": value
+            for task, of in table.items()
+            for key, value in of.items()
+            if key != "desc_type_ratio" and not (suffix and task.startswith("VR"))
+        }
+    return found
 
 
 def rules_of(case: EvalCase, nms_threshold: float) -> SpanRules:

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from hero_jax import pretrained
+from hero_jax.importing import official_sizes
 from hero_jax.model.hero import HeroConfig
 
 Arrays = Mapping[str, np.ndarray]
@@ -26,6 +28,26 @@ COVERED = re.compile(
 
 def is_covered(name: str) -> bool:
     return COVERED.fullmatch(name) is not None
+
+
+OURS = Path(__file__).resolve().parents[1] / "golden"
+INVENTORY = "state_dict_keys_base.json"
+SEED = 20201005
+"""Of the number stream."""
+
+
+def stream_numbers(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The stream's array for an official parameter (README, section 8)."""
+    generator = np.random.default_rng([SEED, zlib.crc32(name.encode())])
+    n = generator.standard_normal(shape, dtype=np.float32)
+    if name.endswith("bias"):
+        return 0.05 * n
+    if len(shape) == 1:
+        return 1 + 0.1 * n
+    if len(shape) == 3:
+        return 0.2 * n
+    is_query_position = name.endswith("query_pos_embed.position_embeddings.weight")
+    return n if is_query_position else 0.03 * n
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,15 +100,37 @@ class Golden:
 
     @functools.lru_cache(maxsize=32)  # noqa: B019
     def weights(self, stem: str) -> Arrays:
-        return load_file(self.root / "weights" / f"{stem}.safetensors")
+        """Those recorded; of a paper-size set without any, those of the stream."""
+        path = self.root / "weights" / f"{stem}.safetensors"
+        return load_file(path) if path.exists() else self.stream(stem)
+
+    def stream(self, stem: str) -> Arrays:
+        """Paper-size weights of the documented number stream (README, section 8)."""
+        own = self.root / INVENTORY
+        inventory = json.loads((own if own.exists() else OURS / INVENTORY).read_text())
+        (key,) = (k for k in inventory if re.fullmatch(rf"{stem}(\(.*\))?", k))
+        return {
+            name: stream_numbers(name, tuple(entry["shape"]))
+            for name, entry in inventory[key].items()
+            if not pretrained.NOT_PARAMETERS.fullmatch(name) and name != pretrained.TIED
+        }
 
     @functools.lru_cache(maxsize=32)  # noqa: B019
     def config(self, stem: str) -> HeroConfig:
-        """The official config file that belongs to some weights."""
+        """The official config file that belongs to some weights.
+
+        Without one the tensors tell the sizes of the paper.
+        """
         kind = stem if stem in ("pretrain", "tvc") else "finetune"
-        (path,) = (self.root / "config").glob(f"hero_{kind}*.json")
-        model = json.loads(path.read_text("utf-8"))
-        config = pretrained.config_from_official(model, self.weights(stem))
+        state, paths = self.weights(stem), (self.root / "config").glob("hero_*.json")
+        if files := [path for path in paths if path.name.startswith(f"hero_{kind}")]:
+            (path,) = files
+            model = json.loads(path.read_text("utf-8"))
+        else:
+            model = official_sizes(state)
+            if kind != "pretrain":  # Those were built with the padded vocabulary.
+                model["f_config"]["vocab_size"] = len(state[pretrained.WORDS])
+        config = pretrained.config_from_official(model, state)
         return dataclasses.replace(config, dropout_kind="hash", official=True)
 
     @property

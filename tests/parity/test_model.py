@@ -60,6 +60,12 @@ def test_what_a_case_says_about_itself_is_so(golden, case_name):
         narrow, wide = case.arrays[f"out/{name}"], case.arrays[f"out64/{name}"]
         worst = np.abs(narrow - wide.astype(np.float64)).max(initial=0)
         assert said["max_abs"] == pytest.approx(worst, abs=1e-12), name
+    norms = case.meta.get("grad_norm64", {})
+    if norms:
+        total = np.sqrt(sum(norm**2 for norm in norms.values()))
+        assert case.meta["grad_total_norm64"] == pytest.approx(total, rel=1e-6)
+        zeros = [name for name, norm in norms.items() if norm < 1e-10 * total]
+        assert set(case.meta["grad_numerically_zero"]) == set(zeros)
 
 
 def test_a_case_without_a_handler_fails(golden, tmp_path):

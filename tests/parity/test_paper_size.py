@@ -1,12 +1,13 @@
 """The paper's model with the weights of the documented number stream (README, 8)."""
 
-import json
 import zlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import parity_harness
 import pytest
+from parity_harness import stream_numbers
 
 from hero_jax import pretrained
 from hero_jax.losses.regression import FrameDistance
@@ -19,8 +20,6 @@ from hero_jax.tasks.validation import batches
 from hero_jax.tasks.vsm import Vsm
 from tests.corpora import MemorySource
 
-SEED = 20201005
-INVENTORY = "pretrain(after pad_vocab+init_type_embedding)"
 SOURCE = MemorySource(num_videos=3, feature_width=4352)
 OPTIONS = {"source": SOURCE, "batch_size": 3}
 TASKS = {
@@ -32,29 +31,26 @@ TASKS = {
 }
 
 
-def numbers(name, shape):
-    """The stream's array for an official parameter."""
-    generator = np.random.default_rng([SEED, zlib.crc32(name.encode())])
-    n = generator.standard_normal(shape, dtype=np.float32)
-    if name.endswith("bias"):
-        return 0.05 * n
-    if len(shape) == 1:
-        return 1 + 0.1 * n
-    if len(shape) == 3:
-        return 0.2 * n
-    is_query_position = name.endswith("query_pos_embed.position_embeddings.weight")
-    return n if is_query_position else 0.03 * n
-
-
 @pytest.fixture(scope="module")
 def params(golden):
-    inventory = json.loads((golden.root / "state_dict_keys_base.json").read_text())
-    state = {
-        name: numbers(name, tuple(entry["shape"]))
-        for name, entry in inventory[INVENTORY].items()
-        if not pretrained.NOT_PARAMETERS.fullmatch(name) and name != pretrained.TIED
-    }
-    return pretrained.from_official(state, HeroConfig(unused_words=7))
+    return pretrained.from_official(
+        golden.stream("pretrain"), HeroConfig(unused_words=7)
+    )
+
+
+def test_a_set_without_weights_is_of_the_size_of_the_paper(tmp_path, monkeypatch):
+    """Names and shapes as recorded, the vocabulary padded as each model has it."""
+    zeros = lambda name, shape: np.broadcast_to(np.float32(0), shape)
+    monkeypatch.setattr(parity_harness, "stream_numbers", zeros)
+    found = parity_harness.Golden(tmp_path)
+    for stem in ("pretrain", "vcmr", "vr", "videoqa", "violin", "tvc"):
+        config = found.config(stem)
+        assert (config.vocab_size, config.width) == (50272, 768)
+        assert config.unused_words == (7 if stem == "pretrain" else 0)
+        shapes = pretrained.hero_shapes(
+            config, pretrained.parts_of(found.weights(stem))
+        )
+        assert str(pretrained.differences(found.weights(stem), shapes)) == ""
 
 
 def loss_of(task, params, dtype):
@@ -75,12 +71,12 @@ def loss_of(task, params, dtype):
 
 def test_the_stream_is_the_documented_one():
     name = "v_encoder.f_encoder.embeddings.LayerNorm.weight"
-    generator = np.random.default_rng([SEED, zlib.crc32(name.encode())])
+    generator = np.random.default_rng([parity_harness.SEED, zlib.crc32(name.encode())])
     first = generator.standard_normal(1, dtype=np.float32)[0]
-    assert numbers(name, (768,))[0] == np.float32(1 + 0.1 * first)
-    assert abs(numbers("a.weight", (400, 300)).std() - 0.03) < 1e-3
-    assert abs(numbers("a.bias", (90_000,)).std() - 0.05) < 1e-3
-    assert abs(numbers("conv.weight", (1, 1, 90_000)).std() - 0.2) < 5e-3
+    assert stream_numbers(name, (768,))[0] == np.float32(1 + 0.1 * first)
+    assert abs(stream_numbers("a.weight", (400, 300)).std() - 0.03) < 1e-3
+    assert abs(stream_numbers("a.bias", (90_000,)).std() - 0.05) < 1e-3
+    assert abs(stream_numbers("conv.weight", (1, 1, 90_000)).std() - 0.2) < 5e-3
 
 
 @pytest.mark.slow
