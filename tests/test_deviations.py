@@ -132,3 +132,36 @@ def test_an_option_that_does_not_exist_is_noticed(known):
     assert missing("python -m experiments.nothing --steps 3", known)
     assert missing("python -m experiments.tvqa --stebs 3", known) == ["stebs"]
     assert missing("experiments/nothing.py", known)
+
+
+SCRIPTS = """pretrain train_vcmr train_vr train_videoQA train_violin train_tvc eval_vcmr
+eval_vr eval_videoQA eval_violin inf_tvc prepro_sub train_retrieval train_qa
+train_captioning train_all_multitask"""
+KEYS = """train_batch_size gradient_accumulation_steps learning_rate num_train_steps
+warmup_steps lr_mul optim betas weight_decay grad_norm dropout fp16 seed n_workers
+pin_mem valid_steps save_steps checkpoint load_partial_pretrained output_dir targets
+mask_prob max_clip_len max_txt_len sub_ctx_len vfeat_version vfeat_interval
+compressed_db margin ranking_loss_type lw_neg_ctx lw_neg_q hard_pool_size
+hard_neg_weights hard_negtiave_start_step hard_negative_start_step use_all_neg lw_st_ed
+qa_lw_st_ed drop_svmr_prob train_span_start_step min_pred_l max_pred_l nms_thd q2c_alpha
+max_vcmr_video max_vr_video max_before_nms max_after_nms vcmr_eval_video_batch_size
+vcmr_eval_q_batch_size full_eval_tasks distributed_eval lsr max_gen_step max_cap_per_vid
+f_config c_config q_config d_config video_sub_fusion_method train_datasets
+val_datasets"""
+"""Of the official JSON files and command lines."""
+
+
+def test_whoever_moves_finds_every_script_and_key():
+    first_cells = re.findall(r"^\| (.*?) \|", moving(), re.MULTILINE)
+    quoted = {word for cell in first_cells for word in re.findall(r"\w+", cell)}
+    assert not {*SCRIPTS.split(), *KEYS.split()} - quoted
+
+
+def moving():
+    return (ROOT / "docs/migrating.md").read_text("utf-8")
+
+
+def test_every_reported_problem_has_an_answer():
+    section = moving().split("## What people asked for")[1]
+    answers = dict(re.findall(r"^\| (.+?) \| (.+) \|$", section, re.MULTILINE))
+    assert len(answers) >= 20 and all(answers.values())
