@@ -173,7 +173,7 @@ OTHER_CLIPS = re.compile(
 )
 OFFICIAL_NAMES = re.compile(
     r"tests/(golden|parity)/.*|(tests/)?hero_jax/(test_)?(pretrained|optimizer).*"
-    r"|tests/test_architecture.py|docs/(migrating|parity)\.md"
+    r"|tests/test_(architecture|deviations)\.py|docs/(migrating|parity)\.md"
 )
 
 
