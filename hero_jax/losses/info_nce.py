@@ -1,17 +1,14 @@
 """InfoNCE: pick a query's video, and a video's query, by softmax (Oord et al. 2018)."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
-from hero_jax.losses.reduce import at_least_float32, masked_mean
+from hero_jax.losses.both_ways import both_ways, log_sum
+from hero_jax.losses.temperature import capped_exp, learned
 from hero_jax.types import Array, Bool, Float, Int, Key, Metrics, Scalar
-
-NOTHING = -1e9
-"""A logit that never counts; finite, so that an empty softmax has a gradient."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,40 +38,19 @@ class InfoNCE:
     ) -> tuple[Scalar, Metrics]:
         """The loss and its terms: "context" which video, "query" which query."""
         scale = self.scale(vectors)
-        negative = allowed & ~positives
-        # Padding may hold anything; times a learned scale its gradient would be nan.
-        counted = jnp.where(positives | negative, at_least_float32(scores), 0)
-        logits = scale * counted
-        context = contrast(logits, positives, negative)
-        query = contrast(logits.T, positives.T, negative.T)
-        terms = {"context": context, "query": query, "temperature": 1 / scale}
-        return (context + query) / 2, terms
+        cost = lambda scores, _, negative: contrast(scale * scores, negative)
+        total, terms = both_ways(cost, scores, positives, allowed)
+        return total, terms | {"temperature": 1 / scale}
 
     def scale(self, vectors: Mapping[str, Array] | None) -> Scalar:
-        """1 / temperature. At its cap it still has a gradient, and can come down."""
+        """1 / temperature."""
         if not self.is_learned:
             return jnp.asarray(1 / self.temperature)
-        if vectors is None or "log_scale" not in vectors:
-            raise ValueError(
-                'InfoNCE: is_learned reads vectors["log_scale"], found '
-                f"{sorted(vectors or {})}: let the head learn one"
-            )
-        log_scale = at_least_float32(vectors["log_scale"])
-        excess = jnp.maximum(log_scale - math.log(self.max_scale), 0)
-        return jnp.exp(log_scale - jax.lax.stop_gradient(excess))
+        return capped_exp(learned(vectors, "log_scale", "InfoNCE"), self.max_scale)
 
 
 def contrast(
-    logits: Float[Array, "N1 N2"],
-    positives: Bool[Array, "N1 N2"],
-    negative: Bool[Array, "N1 N2"],
-) -> Scalar:
-    """Mean over rows, and in a row over its positives, of -log softmax of a positive.
-
-    A row without negatives costs 0, and a row without positives is padding.
-    """
-    against = jnp.where(negative, logits, NOTHING)
-    against = jax.nn.logsumexp(against, axis=1, keepdims=True)
-    losses = jax.nn.softplus(against - jnp.where(positives, logits, 0))
-    rows = masked_mean(losses, positives, axis=1)
-    return masked_mean(rows, jnp.any(positives, axis=1))
+    logits: Float[Array, "N1 N2"], negative: Bool[Array, "N1 N2"]
+) -> Float[Array, "N1 N2"]:
+    """-log softmax of each entry beside its row's negatives; 0 where there are none."""
+    return jax.nn.softplus(log_sum(logits, negative) - logits)

@@ -1,16 +1,21 @@
 """Where a query is: how well each video fits it, and the span within (A.6)."""
 
+import dataclasses
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from hero_jax.model.layers import Numerics, dense, head_init
-from hero_jax.types import Array, Bool, Float
+from hero_jax.types import Array, Bool, Float, Int
 
 NORM_FLOOR = 1e-5
 """Vectors shorter than this are divided by it: zeros stay zeros (B.5)."""
 NO_SCORE = -1e4
 """The cosine of a frame that does not exist."""
+NO_LOGIT = -1e9
+"""Its logit in a sum of exponentials."""
 MAX_DENSE_SCORES = 2**24
 """Query-frame scores held at once; more are reduced a few frames at a time."""
 
@@ -21,39 +26,90 @@ def normalise(x: Float[Array, "*N D"]) -> Float[Array, "*N D"]:
     return x / jnp.sqrt(jnp.maximum(square, NORM_FLOOR**2))
 
 
+@dataclasses.dataclass(frozen=True)
+class FrameScore:
+    """How the cosines of a query with a video's frames become one score, in -1..1."""
+
+    kind: Literal["max", "mean", "log_sum_exp"] = "max"
+    """The best frame, as in HERO; all frames alike; or something between the two,
+    log(mean of e^(sharpness cosine)) / sharpness."""
+    sharpness: float = 10.0
+    """Of "log_sum_exp": towards 0 it is the mean, large it is the best frame."""
+
+    def of_none(self) -> float:
+        """The `total` of no frame."""
+        return {"max": NO_SCORE, "mean": 0.0, "log_sum_exp": NO_LOGIT}[self.kind]
+
+    def total(
+        self, cosines: Float[Array, "*N F"], frame_mask: Bool[Array, "*N F"]
+    ) -> Float[Array, "*N"]:
+        """What `joined` joins and `finished` makes a score of."""
+        if self.kind == "log_sum_exp":
+            logits = jnp.where(frame_mask, self.sharpness * cosines, NO_LOGIT)
+            return jax.nn.logsumexp(logits, axis=-1)
+        cosines = jnp.where(frame_mask, cosines, self.of_none())
+        best = self.kind == "max"
+        return jnp.max(cosines, axis=-1) if best else jnp.sum(cosines, axis=-1)
+
+    def joined(
+        self, one: Float[Array, "*N"], other: Float[Array, "*N"]
+    ) -> Float[Array, "*N"]:
+        """The total of two sets of frames."""
+        join = {"max": jnp.maximum, "mean": jnp.add, "log_sum_exp": jnp.logaddexp}
+        return join[self.kind](one, other)
+
+    def finished(
+        self, total: Float[Array, "*N"], num_frames: Int[Array, "N1"]
+    ) -> Float[Array, "*N"]:
+        """The score; one of no frame is below every cosine."""
+        if self.kind == "max":
+            return total
+        count = jnp.maximum(num_frames, 1).astype(total.dtype)
+        if self.kind == "mean":
+            score = total / count
+        else:
+            score = (total - jnp.log(count)) / self.sharpness
+        return jnp.where(num_frames > 0, score, NO_SCORE)
+
+
 def video_scores(
     queries: Float[Array, "Q D"],
     frames: Float[Array, "B F D"],
     frame_mask: Bool[Array, "B F"],
+    score: FrameScore = FrameScore(),
 ) -> Float[Array, "Q B"]:
-    """Cosine of each query with the best frame of each video."""
+    """Cosines of each query with the frames of each video, as one score."""
     wide = jnp.promote_types(queries.dtype, jnp.float32)
     queries = normalise(queries.astype(wide))
     frames = normalise(frames.astype(wide))
     num_frames = frames.shape[1]
     fit = max(1, MAX_DENSE_SCORES // (len(queries) * len(frames)))
     if num_frames <= fit:
-        return _best(queries, frames, frame_mask)
-    return _best_blockwise(queries, frames, frame_mask, block=fit)
+        total = _total(queries, frames, frame_mask, score)
+    else:
+        total = _total_blockwise(queries, frames, frame_mask, score, block=fit)
+    return score.finished(total, jnp.sum(frame_mask, axis=1))
 
 
-def _best(
+def _total(
     queries: Float[Array, "Q D"],
     frames: Float[Array, "B F D"],
     frame_mask: Bool[Array, "B F"],
+    score: FrameScore,
 ) -> Float[Array, "Q B"]:
-    scores = jnp.einsum("qd,bfd->qbf", queries, frames)
-    return jnp.max(jnp.where(frame_mask, scores, NO_SCORE), axis=-1)
+    cosines = jnp.einsum("qd,bfd->qbf", queries, frames)
+    return score.total(cosines, jnp.broadcast_to(frame_mask, cosines.shape))
 
 
-def _best_blockwise(
+def _total_blockwise(
     queries: Float[Array, "Q D"],
     frames: Float[Array, "B F D"],
     frame_mask: Bool[Array, "B F"],
+    score: FrameScore,
     *,
     block: int,
 ) -> Float[Array, "Q B"]:
-    """A running maximum over blocks of frames; no [Q B F] exists, nor is it kept.
+    """A running total over blocks of frames; no [Q B F] exists, nor is it kept.
 
     Frames are the axis that no mesh splits: every device works on each block.
     """
@@ -63,11 +119,12 @@ def _best_blockwise(
     in_blocks = lambda x: jnp.moveaxis(x.reshape(len(x), -1, block, *x.shape[2:]), 1, 0)
 
     @jax.checkpoint
-    def better(best, block):
-        return jnp.maximum(best, _best(queries, *block)), None
+    def more(total, block):
+        return score.joined(total, _total(queries, *block, score)), None
 
-    start = jnp.full((len(queries), len(frames)), NO_SCORE, frames.dtype)
-    return jax.lax.scan(better, start, (in_blocks(frames), in_blocks(frame_mask)))[0]
+    shape = (len(queries), len(frames))
+    start = jnp.full(shape, score.of_none(), frames.dtype)
+    return jax.lax.scan(more, start, (in_blocks(frames), in_blocks(frame_mask)))[0]
 
 
 def boundary_logits(

@@ -1,4 +1,3 @@
-import functools
 import json
 from pathlib import Path
 
@@ -6,59 +5,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
 
-from hero_jax.losses import Objective
-from hero_jax.losses.info_nce import InfoNCE
 from hero_jax.losses.ranking import VSM
-
-GOLDEN = Path(__file__).parents[2] / "golden" / "model"
-
-
-def own_blocks(num_queries, num_videos):
-    """The official layout: equal blocks of queries in the order of their videos."""
-    own = np.arange(num_queries) // (num_queries // num_videos)
-    positives = own[:, None] == np.arange(num_videos)
-    return positives, ~positives
-
-
-def random_case(seed=0, num_queries=12, num_videos=5):
-    """Queries of random videos, one pair of different videos not to be contrasted."""
-    rng = np.random.default_rng(seed)
-    scores = rng.uniform(-1, 1, (num_queries, num_videos)).astype(np.float32)
-    positives = rng.integers(num_videos, size=num_queries)[:, None] == np.arange(
-        num_videos
-    )
-    allowed = ~positives
-    allowed[0, np.argmin(positives[0])] = False
-    return scores, positives, allowed
-
-
-def pad(array, num_queries, num_videos, value):
-    return np.pad(
-        array, ((0, num_queries), (0, num_videos)), constant_values=np.array(value)
-    )
-
-
-def compiled(objective):
-    """(scores, positives, allowed) -> value and gradient."""
-    return jax.jit(jax.value_and_grad(lambda *case: objective(*case, step=0)[0]))
-
-
-OBJECTIVES = {
-    "hinge": VSM(hard_start_step=None),
-    "hinge_hard": VSM(hard_pool_size=2, hard_start_step=0),
-    "lse_hard": VSM(kind="lse", hard_pool_size=3, hard_start_step=0),
-    "info_nce": InfoNCE(),
-}
-every_objective = pytest.mark.parametrize(
-    "objective", OBJECTIVES.values(), ids=OBJECTIVES.keys()
+from tests.hero_jax.losses.score_cases import (
+    ONE_EACH,
+    TWO_EACH,
+    own_blocks,
+    random_case,
 )
 
-# Worked by hand and by the official code (hero_spec.md T.7).
-ONE_EACH = np.array([[0.5, 0.3, 0.45], [0.2, 0.6, 0.1], [0.7, 0.65, 0.4]], np.float32)
-TWO_EACH = np.array([[0.5, 0.3], [0.2, 0.6], [0.4, 0.35], [0.1, 0.9]], np.float32)
+GOLDEN = Path(__file__).parents[2] / "golden" / "model"
 
 
 def test_hinge_matches_the_worked_example():
@@ -148,70 +104,6 @@ def test_sampled_hard_negatives_stay_within_the_pool():
 def test_sampling_without_a_key_says_so():
     with pytest.raises(ValueError, match="key is None"):
         VSM(negatives="sampled")(ONE_EACH, *own_blocks(3, 3), step=0)
-
-
-@every_objective
-def test_every_objective_has_the_common_signature(objective):
-    assert isinstance(objective, Objective)
-
-
-@every_objective
-def test_order_of_queries_and_videos_does_not_matter(objective):
-    case = random_case()
-    rng = np.random.default_rng(1)
-    rows, columns = rng.permutation(12), rng.permutation(5)
-    shuffled = [array[rows][:, columns] for array in case]
-    before, after = (objective(*c, step=0)[0] for c in (case, shuffled))
-    np.testing.assert_allclose(before, after, rtol=1e-5)
-
-
-@every_objective
-def test_padding_changes_neither_value_nor_gradient(objective):
-    scores, positives, allowed = random_case()
-    step = compiled(objective)
-    plain, gradient = step(scores, positives, allowed)
-    masks = pad(positives, 3, 2, False), pad(allowed, 3, 2, False)
-    for garbage in (0.0, 7.0, -1e4, -np.inf, np.nan):
-        same, padded = step(pad(scores, 3, 2, garbage), *masks)
-        np.testing.assert_allclose(same, plain, rtol=1e-6)
-        np.testing.assert_allclose(padded[:12, :5], gradient, atol=1e-6)
-        assert not np.any(padded[12:])
-        assert not np.any(padded[:, 5:])
-
-
-@every_objective
-@pytest.mark.parametrize("spec", [P("x"), P("x", "y")])
-def test_a_sharded_batch_costs_the_same(objective, spec):
-    case = random_case(num_queries=16, num_videos=8)
-    shape, names = ((4, 2), ("x", "y")) if "y" in spec else ((8,), ("x",))
-    mesh = jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * len(names))
-    sharded = jax.device_put(case, NamedSharding(mesh, spec))
-    value = jax.jit(functools.partial(objective, step=0))
-    np.testing.assert_allclose(value(*sharded)[0], value(*case)[0], rtol=1e-6)
-
-
-ONE_VIDEO = np.eye(4, 1) > 0
-DEGENERATE = {
-    "one_video": (np.ones((4, 1)), np.ones((4, 1), bool), np.zeros((4, 1), bool)),
-    "one_query": (np.ones((4, 1)), ONE_VIDEO, np.zeros((4, 1), bool)),
-    "one_query_of_four_videos": (np.ones((1, 4)), ONE_VIDEO.T, ~ONE_VIDEO.T),
-    "nothing_allowed": (np.ones((4, 4)), np.eye(4) > 0, np.zeros((4, 4), bool)),
-    "all_padding": (np.zeros((4, 4)), np.zeros((4, 4), bool), np.zeros((4, 4), bool)),
-    "all_equal": (np.zeros((4, 4)), np.eye(4) > 0, np.eye(4) == 0),
-}
-
-
-@every_objective
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_degenerate_batches_are_finite(objective, dtype):
-    step = compiled(objective)
-    for name, (scores, positives, allowed) in DEGENERATE.items():
-        loss, gradient = step(jnp.asarray(scores, dtype), positives, allowed)
-        assert np.isfinite(loss), name
-        assert np.all(np.isfinite(np.asarray(gradient, np.float32))), name
-        if not allowed.any():
-            assert loss == 0, name
-            assert not np.any(gradient), name
 
 
 def recorded(case):

@@ -5,7 +5,12 @@ import pytest
 
 from hero_jax.model import moment
 from hero_jax.model.layers import Numerics
-from hero_jax.model.moment import boundary_logits, normalise, video_scores
+from hero_jax.model.moment import (
+    FrameScore,
+    boundary_logits,
+    normalise,
+    video_scores,
+)
 
 RNG = np.random.default_rng(0)
 QUERIES = RNG.standard_normal((3, 5)).astype(np.float32)
@@ -26,9 +31,37 @@ def test_a_video_without_frames_scores_below_any_cosine():
     assert np.all(scores[:, 1] < -1)
 
 
-def test_blocks_of_frames_change_neither_value_nor_gradient(monkeypatch):
+def test_a_score_of_all_frames_is_their_mean_or_between_it_and_the_best():
+    frames, everywhere = np.eye(2, dtype=np.float32)[None], np.ones((1, 2), bool)
+    queries = np.array([[3.0, 4.0]], np.float32)  # cosines .6 and .8
+    score = lambda *kind: video_scores(queries, frames, everywhere, FrameScore(*kind))
+    np.testing.assert_allclose(score("mean"), [[0.7]], rtol=1e-6)
+    expected = np.log((np.exp(6) + np.exp(8)) / 2) / 10
+    np.testing.assert_allclose(score("log_sum_exp", 10.0), [[expected]], rtol=1e-6)
+    np.testing.assert_allclose(score("log_sum_exp", 1e-3), [[0.7]], atol=1e-4)
+    np.testing.assert_allclose(score("log_sum_exp", 1e4), [[0.8]], atol=1e-4)
+
+
+every_score = pytest.mark.parametrize("kind", ["max", "mean", "log_sum_exp"])
+
+
+@every_score
+def test_frames_that_do_not_exist_count_in_no_score(kind):
+    score = FrameScore(kind)
+    padded = np.where(MASK[..., None], FRAMES, 7)
+    scores = video_scores(QUERIES, padded, MASK, score)
+    for video, mask in enumerate(MASK):
+        alone = FRAMES[video : video + 1, mask]
+        whole = video_scores(QUERIES, alone, np.ones((1, mask.sum()), bool), score)
+        np.testing.assert_allclose(scores[:, video], whole[:, 0], rtol=1e-5)
+    assert np.all(video_scores(QUERIES, FRAMES, ~MASK & False, score) < -1)
+
+
+@every_score
+def test_blocks_of_frames_change_neither_value_nor_gradient(monkeypatch, kind):
     weights = RNG.standard_normal((3, 4)).astype(np.float32)
-    total = lambda q, f: jnp.sum(video_scores(q, f, MASK) * weights)
+    score = FrameScore(kind)
+    total = lambda q, f: jnp.sum(video_scores(q, f, MASK, score) * weights)
     both = lambda: jax.jit(jax.value_and_grad(total, (0, 1)))(QUERIES, FRAMES)
     expected = both()
     for limit in (12, 36, 60):  # 1, 3 and 5 frames at a time; the last block is short
