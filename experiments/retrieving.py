@@ -64,13 +64,16 @@ class Retrieving(judging.Judging):
     videos; by default they are numbered as the split has them."""
 
     def reading(self, source: Source) -> Source:
-        return dataclasses.replace(
+        source = dataclasses.replace(
             source,
             channels=self.channels,
             max_frames=self.max_frames,
             max_query_tokens=source.row_length,  # evaluation cuts no query (B.9)
             is_official=self.is_official,
         )
+        if (numbers := self.numbers()) is not None:  # before days of training
+            self._check(numbers, source)
+        return source
 
     def task(self, source: Source) -> MomentRetrieval:
         rules = dataclasses.replace(
@@ -101,22 +104,26 @@ class Retrieving(judging.Judging):
 
     def hand_in(self, run_dir: Path) -> list[Path]:
         """The answers in each language, to videos read in it, as VALUE wants them."""
-        written, numbers = [], None
-        if self.video_indices is not None:
-            numbers = read_indices(self.video_indices, self.split)
+        written, numbers = [], self.numbers()
         for path in sorted((run_dir / "predictions").glob("*-*.json")):
             language, reading = path.stem.split("-", 1)
             if reading == (NO_SUBTITLES if self.channels == "video" else language):
                 content = json.loads(path.read_text("utf-8"))
-                self._check(numbers or content["video2idx"], content["video2idx"])
                 name = f"{self.dataset}_{self.split}_predictions_{language}.json"
                 handed = json.dumps(predictions.handed_in(content, numbers))
                 write_whole(self.run_dir / name, handed)
                 written.append(self.run_dir / name)
         return written
 
-    def _check(self, numbers: dict[str, int], videos: dict[str, int]) -> None:
-        if missing := sorted(videos.keys() - numbers.keys()):
+    def numbers(self) -> dict[str, int] | None:
+        """What the benchmark calls the videos that are searched in the end."""
+        if self.video_indices is None:
+            return None
+        return read_indices(self.video_indices, self.split)
+
+    def _check(self, numbers: dict[str, int], source: Source) -> None:
+        videos = [video.video_id for video in source.open(self.split).corpus.videos]
+        if missing := [name for name in videos if name not in numbers]:
             raise UserError(
                 f"{self.video_indices}: {self.split}: has no {missing[0]}, one of the "
                 f"{len(videos)} videos of the corpus; name the table of this release"

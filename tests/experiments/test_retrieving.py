@@ -92,7 +92,7 @@ NMS, NO_NMS = 0.5, None
     ("name", "batch", "recipe", "weights", "hard", "span_rate", "rules", "read"),
     [
         # D.8: examples, accumulation, rate, updates, warm-up; lw_neg; start and pool of
-        # hard negatives; 1 - drop_svmr_prob; min, max, NMS; clip length, context
+        # hard negatives; 1 - drop_svmr_prob; min, max, NMS; frames, context
         ("tvr", 256, (2, 1e-4, 5000, 500), 8, (2000, 20), 0.2, (2, 16, NMS), (100, 0)),
         ("mtvr", 256, (2, 1e-4, 5000, 500), 8, (2000, 20), 0.2, (2, 16, NMS), (100, 0)),
         ("how2r", 256, (2, 1e-4, 3000, 300), 8, (None, 20), 0.1, (3, 20, NO_NMS),
@@ -210,12 +210,9 @@ def test_a_run_answers_a_hidden_test_split(datasets, tmp_path):
 def test_numbers_of_another_release_are_refused(datasets, tmp_path):
     table = tmp_path / "table.json"
     table.write_text(json.dumps({"val": {"v6_0": [12, 4]}}))
-    config = options("yc2r", datasets, tmp_path / "run", **TINY, video_indices=table)
-    predictions = tmp_path / "run/yc2r/predictions/en-en.json"
-    predictions.parent.mkdir(parents=True)
-    predictions.write_text(json.dumps({"video2idx": {"v7_1": 0}, "VR": []}))
-    with pytest.raises(UserError, match="table.json: val: has no v7_1, one of the 1"):
-        config.hand_in(tmp_path / "run/yc2r")
+    config = options("yc2r", datasets, tmp_path, **TINY, video_indices=table)
+    with pytest.raises(UserError, match="table.json: val: has no v7_1, one of the 3"):
+        judging.prepare(config)
 
 
 def test_official_accidents_are_repeated_when_asked_for(datasets, tmp_path):
