@@ -6,11 +6,17 @@ from typing import Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
-from hero_jax.model import moment
+from hero_jax.model import fusion, moment
 from hero_jax.model.answer import AnswerHead, FrameVerdict
 from hero_jax.model.decoder import CaptionDecoder, KeysValues
 from hero_jax.model.dropout import Dropout, DropoutKind
-from hero_jax.model.embeddings import FrameEmbedding, MaskEmbedding, TextEmbedding
+from hero_jax.model.embeddings import (
+    FrameEmbedding,
+    MaskEmbedding,
+    TextEmbedding,
+    within,
+)
+from hero_jax.model.fusion import Fusion
 from hero_jax.model.gather import gather, sum_at
 from hero_jax.model.initial import Initializer
 from hero_jax.model.language_model import WordHead
@@ -51,6 +57,9 @@ class HeroConfig:
     """Fuses one subtitle with the frames it is spoken over; reads queries, too."""
     temporal: TransformerConfig = TransformerConfig(num_layers=3)
     """Reads the whole video, frame by frame."""
+    fusion: Fusion = "local"
+    """How subtitles and frames meet: in the cross-modal tower, as in HERO, or each
+    subtitle as one vector, as in VALUE's variants (A.9)."""
     query_heads: int = 12
     """Attention heads of the query encoder."""
     decoder: TransformerConfig | None = None
@@ -119,6 +128,18 @@ class Hero(nn.Module):
         self.cross_modal = Transformer(c.cross_modal, numerics)
         self.frame_mask = MaskEmbedding(c.feature_width, numerics)
         self.frame_transform = Projection(c.width, c.dropout, numerics)
+        if c.fusion in ("add", "concat"):
+            self.fusion = fusion.FeatureFusion(
+                c.width, c.dropout, numerics, is_joined=c.fusion == "concat"
+            )
+        if c.fusion == "sequence":
+            self.fusion = fusion.SequenceEmbedding(
+                c.feature_width,
+                c.max_segment_frames,
+                c.max_positions,
+                c.width,
+                numerics,
+            )
         self.temporal_embedding = PositionEmbedding(c.max_frames, numerics)
         self.temporal = Transformer(c.temporal, numerics)
         self.query = QueryEncoder(
@@ -143,6 +164,10 @@ class Hero(nn.Module):
         train: bool = False,
     ) -> Float[Array, "B F D"]:
         """Frames that know their subtitles and one another."""
+        if self.config.fusion == "sequence":
+            both, mask = self.sequence(videos, train=train)
+            read = self.temporal(both, mask.astype(jnp.int32), train=train)
+            return read[:, : videos.frame_mask.shape[1]]
         fused = self.fuse(videos, frame_is_masked=frame_is_masked, train=train)
         return self.contextualise(fused, videos.frame_mask, train=train)
 
@@ -154,14 +179,50 @@ class Hero(nn.Module):
         train: bool = False,
     ) -> Float[Array, "B F D"]:
         """Frames with what their own subtitles add; one without meets none (H-21)."""
-        features = videos.features.astype(self.config.numerics.compute)
-        rows = self.cross_modal_rows(
-            videos, frame_is_masked=frame_is_masked, train=train
-        )
+        features = features_of(videos).astype(self.config.numerics.compute)
         if frame_is_masked is not None:
             features = self.frame_mask(features, frame_is_masked)
+        if self.config.fusion == "local":
+            rows = self.cross_modal_rows(
+                videos, frame_is_masked=frame_is_masked, train=train
+            )
+            rows = rows if videos.sees_frames else fusion.first_word(rows, videos)
+        else:
+            rows = self.subtitle_rows(videos, train=train)
         frames = for_copies(self.frame_transform(features, train=train), videos)
-        return frames + onto_frames(rows, videos)
+        spoken = onto_frames(rows, videos)
+        if self.config.fusion == "local":
+            return frames + spoken
+        return self.fusion(frames, spoken, train=train)
+
+    def subtitle_rows(
+        self, videos: VideoBatch, *, train: bool = False
+    ) -> Float[Array, "R L D"]:
+        """At every slot of a segment the vector of its words, read without frames."""
+        tokens, position, segment = fusion.text_slots(
+            videos, has_padding=self.config.official
+        )
+        x = self.embedding_dropout(self.text_embedding(tokens, position), train=train)
+        return fusion.greatest(self.cross_modal(x, segment, train=train), videos)
+
+    def sequence(
+        self, videos: VideoBatch, *, train: bool = False
+    ) -> tuple[Float[Array, "B L D"], Bool[Array, "B L"]]:
+        """Frames, behind them the subtitles, as the temporal tower reads them; and
+        which of these are real."""
+        if videos.subtitle is None:
+            raise ValueError(
+                'HeroConfig: fusion is "sequence", which reads every subtitle: choose '
+                "Source(reads_every_line=True)"
+            )
+        rows = self.subtitle_rows(videos, train=train)
+        spoken = gather(rows, videos.subtitle, num_groups=videos.num_groups)
+        features = videos.features.astype(self.config.numerics.compute)
+        frames, spoken = self.fusion(features, spoken)
+        both = [for_copies(frames, videos), spoken]
+        dropped = [self.embedding_dropout(x, train=train) for x in both]
+        mask = [videos.frame_mask, videos.subtitle >= 0]
+        return jnp.concatenate(dropped, axis=1), jnp.concatenate(mask, axis=1)
 
     def contextualise(
         self,
@@ -189,7 +250,8 @@ class Hero(nn.Module):
 
         Words come straight from their embedding, with their own positions.
         """
-        frames = self.temporal_embedding(fused, jnp.arange(fused.shape[1])[None])
+        places = within(jnp.arange(fused.shape[1])[None], self.config.max_frames)
+        frames = self.temporal_embedding(fused, places)
         words = self.text_embedding(texts.tokens, texts.position)
         both = jnp.concatenate(
             [self.embedding_dropout(x, train=train) for x in (frames, words)], axis=1
@@ -197,6 +259,21 @@ class Hero(nn.Module):
         segment = jnp.concatenate([frame_mask, texts.segment > 0], axis=1)
         read = self.temporal(both, segment.astype(jnp.int32), train=train)
         return read[:, : fused.shape[1]]
+
+    def read_beside(
+        self, videos: VideoBatch, texts: TextBatch, *, train: bool = False
+    ) -> tuple[Float[Array, "B L D"], Bool[Array, "B L"]]:
+        """Each video as it is with its row of `texts` read behind it, and its mask.
+
+        In the sequence model (A.9) the subtitles stay behind the frames, and all of
+        them have a position of the temporal tower once more.
+        """
+        if self.config.fusion == "sequence":
+            fused, mask = self.sequence(videos, train=train)
+        else:
+            fused = self.fuse(videos, train=train)
+            mask = jnp.asarray(videos.frame_mask)
+        return self.contextualise_beside(fused, mask, texts, train=train), mask
 
     def cross_modal_rows(
         self,
@@ -208,14 +285,17 @@ class Hero(nn.Module):
         """Hidden states of the packed rows, frame and token slots alike."""
         x = self.embed_rows(videos, frame_is_masked=frame_is_masked)
         x = self.embedding_dropout(x, train=train)
-        return self.cross_modal(x, videos.segment, train=train)
+        segment = videos.segment
+        if not videos.sees_frames:
+            segment = jnp.where(videos.frame < 0, segment, 0)
+        return self.cross_modal(x, segment, train=train)
 
     def embed_rows(
         self, videos: VideoBatch, *, frame_is_masked: Bool[Array, "B F"] | None = None
     ) -> Float[Array, "R L D"]:
         """Slots before the cross-modal tower. Indices of the other kind are set to 0:
         a position that one table holds may lie outside the other."""
-        features = videos.features.astype(self.config.numerics.compute)
+        features = features_of(videos).astype(self.config.numerics.compute)
         is_frame = videos.frame >= 0
         words = self.text_embedding(
             jnp.where(is_frame, 0, videos.tokens),
@@ -322,6 +402,12 @@ class Hero(nn.Module):
     def frame_order(self, frames: Float[Array, "B F D"]) -> Float[Array, "B F V"]:
         """Logits of where in the video each frame was."""
         return self.order_head(frames)
+
+
+def features_of(videos: VideoBatch) -> Float[Array, "B F E"]:
+    """Zeros of the same shape where subtitles alone are read (B.8)."""
+    features = jnp.asarray(videos.features)
+    return features if videos.sees_frames else jnp.zeros_like(features)
 
 
 def for_copies(

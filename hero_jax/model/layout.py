@@ -61,3 +61,8 @@ class VideoBatch:
     gather brings the rows back onto the frames, otherwise a segment sum does.
     """
     num_groups: int = flax.struct.field(pytree_node=False, default=1)
+    subtitle: Int[Array, "B N"] | None = None
+    """Flat index r * L + l of the first word of each segment of a video, in order; -1
+    behind the last. Present only where subtitles are read as a sequence (fusion.py)."""
+    sees_frames: bool = flax.struct.field(pytree_node=False, default=True)
+    """Without it subtitles alone are read: frame slots only say where these belong."""

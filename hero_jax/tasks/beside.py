@@ -22,7 +22,7 @@ from hero_jax.tasks import packing
 from hero_jax.tasks.collate import frame_mask, rows_needed, stack_features
 from hero_jax.tasks.packing import Plan, Segment
 from hero_jax.tasks.source import NO_SPAN, Examples, Source, VideoExample
-from hero_jax.types import Array, Float, Int
+from hero_jax.types import Array, Bool, Float, Int
 
 UNKNOWN, FALSE, TRUE = -1, 0, 1
 
@@ -185,8 +185,6 @@ def _texts(
 
 def frames_beside(
     hero: Hero, batch: BesideBatch, *, train: bool = False
-) -> Float[Array, "N F D"]:
-    """The frames of every copy, having read its text."""
-    videos = batch.videos
-    fused = hero.fuse(videos, train=train)
-    return hero.contextualise_beside(fused, videos.frame_mask, batch.texts, train=train)
+) -> tuple[Float[Array, "N F D"], Bool[Array, "N F"]]:
+    """The frames of every copy, having read its text; and which of them are real."""
+    return hero.read_beside(batch.videos, batch.texts, train=train)

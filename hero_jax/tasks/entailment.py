@@ -41,9 +41,9 @@ class JudgeStatements(nn.Module):
 def verdicts(
     hero: Hero, batch: BesideBatch, *, is_answer_head: bool, train: bool = False
 ) -> Float[Array, "N"]:
-    frames = frames_beside(hero, batch, train=train)
+    frames, mask = frames_beside(hero, batch, train=train)
     verdict = hero.answer.verdict if is_answer_head else hero.statement
-    return verdict(frames, jnp.asarray(batch.videos.frame_mask))
+    return verdict(frames, mask)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

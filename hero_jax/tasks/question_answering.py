@@ -59,11 +59,10 @@ class AnswerQuestions(nn.Module):
 def answers(
     hero: Hero, batch: BesideBatch, *, train: bool = False
 ) -> AnswerPredictions:
-    frames = frames_beside(hero, batch, train=train)
+    frames, mask = frames_beside(hero, batch, train=train)
     num_answers = len(frames) // len(batch.span)
     by_question = lambda x: rearrange(x, "(b n) ... -> b n ...", n=num_answers)
-    mask = by_question(jnp.asarray(batch.videos.frame_mask))
-    return AnswerPredictions(*hero.answer(by_question(frames), mask))
+    return AnswerPredictions(*hero.answer(by_question(frames), by_question(mask)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
