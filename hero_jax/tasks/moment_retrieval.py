@@ -20,9 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.readers.errors import wrong
-from hero_jax.losses.info_nce import InfoNCE
+from hero_jax.losses import Objective
+from hero_jax.losses.inter_intra import InterIntra
 from hero_jax.losses.ranking import VSM
+from hero_jax.losses.siglip import SigLIP
 from hero_jax.losses.span import SpanLoss
+from hero_jax.model import disorder
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.layout import TextBatch, VideoBatch
 from hero_jax.retrieval.spans import SpanRules
@@ -42,6 +45,8 @@ from hero_jax.tasks.source import (
 from hero_jax.types import Array, Bool, Float, Int, Metrics, PyTree, Scalar
 
 NO_TEXT = np.zeros(0, np.int32)
+ORDERS = {"repeat": disorder.repeated, "shuffle": disorder.shuffled}
+"""How IIC breaks the order of frames."""
 
 
 @typing.no_type_check  # as a pytree it also holds tracers, shardings and None
@@ -61,6 +66,8 @@ class MomentBatch:
     """First and last frame of the moment, inclusive; -1 where unknown."""
     span_is_used: Bool[Array, "Q"]
     """Drawn once a batch (C.5: the span loss is active on one batch in five)."""
+    disorder: Float[Array, "B"]
+    """In [0, 1): how the order of each video is broken where IIC asks for it."""
 
 
 @typing.no_type_check  # as a pytree it also holds tracers, shardings and None
@@ -73,6 +80,10 @@ class MomentPredictions:
     end: Float[Array, "Q F"]
     log_scale: Float[Array, ""]
     """Logarithm of the inverse temperature; constant unless it is learned."""
+    bias: Float[Array, ""] | None = None
+    """Added to every logit, where an objective learns one."""
+    intra_scores: Float[Array, "Q B"] | None = None
+    """Of every query with every video in disorder, where an objective reads them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,10 +102,10 @@ class PreparedMoment:
 class MomentHead(nn.Module):
     """Scores every query against every video, and points into its own.
 
-    The same parameters whatever the objective, so that runs begin alike.
+    Parameters that several objectives have begin alike, so that their runs do.
     """
 
-    temperature: float
+    objective: Objective
 
     @nn.compact
     def __call__(
@@ -105,13 +116,40 @@ class MomentHead(nn.Module):
         mask = batch.videos.frame_mask
         own = batch.video_of
         start, end = hero.span_logits(queries, frames[own], mask[own])
-        scale = nn.initializers.constant(-np.log(self.temperature))
-        return MomentPredictions(
+        temperature = getattr(self.objective, "temperature", 1.0)
+        predictions = MomentPredictions(
             hero.video_scores(queries, frames, mask),
             start,
             end,
-            self.param("log_scale", scale, (), jnp.float32),
+            self._number("log_scale", -np.log(temperature)),
         )
+        if isinstance(self.objective, SigLIP):
+            bias = self._number("bias", self.objective.bias)
+            return predictions.replace(bias=bias)
+        if isinstance(self.objective, InterIntra):
+            broken = self._in_disorder(hero, batch, self.objective, train=train)
+            scores = hero.video_scores(queries, broken, mask)
+            return predictions.replace(intra_scores=scores)
+        return predictions
+
+    def _number(self, name: str, start: float) -> Float[Array, ""]:
+        return self.param(name, nn.initializers.constant(start), (), jnp.float32)
+
+    def _in_disorder(
+        self, hero: Hero, batch: MomentBatch, objective: InterIntra, *, train: bool
+    ) -> Float[Array, "B F D"]:
+        """Frames of the same videos, their order broken as the objective asks."""
+        mask = batch.videos.frame_mask
+        if objective.disorder == "subtitle_swap":
+            videos = disorder.with_swapped_subtitles(batch.videos, batch.disorder)
+            broken = hero.encode_videos(videos, train=train)
+        else:
+            order = ORDERS[objective.disorder](mask, batch.disorder)
+            fused = hero.fuse(batch.videos, train=train)
+            frames = disorder.in_order(fused, order)
+            broken = hero.contextualise(frames, mask, train=train)
+        learns = objective.has_intra_gradient
+        return broken if learns else jax.lax.stop_gradient(broken)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,7 +157,7 @@ class MomentRetrieval(Task):
     """Global alignment by `objective`, local alignment by `span`."""
 
     source: Source
-    objective: VSM | InfoNCE = VSM()
+    objective: Objective = VSM()
     """Ranks the true video above the others of the global batch."""
     span: SpanLoss | None = SpanLoss()
     """Points at the moment; None trains without local alignment."""
@@ -239,6 +277,7 @@ class MomentRetrieval(Task):
             np.array([_text_id(q.tokens) for q in flat], np.int32),
             np.array([q.span for q in flat], np.int32),
             used,
+            rng.random(len(queries)).astype(np.float32),
         )
         return batch, {"rows": rows_needed(plans), "query_rows": query_rows}
 
@@ -246,8 +285,7 @@ class MomentRetrieval(Task):
         return packing.fill(np.asarray(batch.videos.segment))
 
     def head(self) -> MomentHead:
-        temperature = getattr(self.objective, "temperature", 1.0)
-        return MomentHead(temperature)
+        return MomentHead(self.objective)
 
     def loss(
         self,
@@ -264,7 +302,7 @@ class MomentRetrieval(Task):
             allowed,
             step=step,
             key=key,
-            vectors={"log_scale": predictions.log_scale},
+            vectors=_vectors(predictions),
         )
         if self.span is None:
             return total, terms
@@ -427,3 +465,10 @@ def _span_of_frames(frames: np.ndarray, num_frames: int) -> tuple[int, int]:
 def _text_id(tokens: np.ndarray) -> int:
     """A number equal for equal texts (and, once in 2^31 pairs, for others)."""
     return zlib.crc32(tokens.tobytes()) & 0x7FFFFFFF
+
+
+def _vectors(predictions: MomentPredictions) -> dict[str, Array]:
+    """What objectives read besides scores."""
+    names = ("log_scale", "bias", "intra_scores")
+    read = {name: getattr(predictions, name) for name in names}
+    return {name: value for name, value in read.items() if value is not None}

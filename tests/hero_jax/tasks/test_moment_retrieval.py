@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from hero_jax.losses.info_nce import InfoNCE
+from hero_jax.losses.inter_intra import InterIntra
 from hero_jax.losses.ranking import VSM
+from hero_jax.losses.siglip import SigLIP
 from hero_jax.losses.span import SpanLoss
 from hero_jax.model.hero import HeroConfig
 from hero_jax.model.multitask import TaskModel
@@ -113,7 +115,14 @@ def test_pairs_exclude_own_video_equal_texts_and_padding():
 
 @pytest.mark.parametrize(
     ("objective", "span"),
-    [(VSM(), SpanLoss()), (VSM(), None), (InfoNCE(), None), (InfoNCE(), SpanLoss())],
+    [
+        (VSM(), SpanLoss()),
+        (VSM(), None),
+        (InfoNCE(), SpanLoss()),
+        (SigLIP(), None),
+        (InterIntra(has_intra_gradient=True), None),
+        (InterIntra(disorder="subtitle_swap"), None),
+    ],
 )
 def test_every_objective_trains_on_the_same_batch(objective, span):
     a_task = task(objective=objective, span=span, span_rate=1.0)
