@@ -8,6 +8,7 @@
 Everything is decided by one number in [0, 1) for each video, drawn with the data.
 """
 
+import dataclasses
 import itertools
 
 import jax.numpy as jnp
@@ -58,7 +59,7 @@ def with_swapped_subtitles(videos: VideoBatch, draws: Float[Array, "B"]) -> Vide
     owner = place // size + _first_video(videos)
     moved = (place % size + shift[owner]) % num_frames[owner]
     frame = jnp.where(videos.frame >= 0, place // size * size + moved, -1)
-    return videos.replace(frame=frame.astype(jnp.int32), owner=None)
+    return dataclasses.replace(videos, frame=frame.astype(jnp.int32), owner=None)
 
 
 def in_order(
@@ -88,8 +89,8 @@ def _swapped(
         for row, (one, other) in enumerate(pairs):
             table[count, row, [one, other]] = other, one
     num_pairs = np.array([max(len(pairs), 1) for pairs in _PAIRS])[num_chunks]
-    row = jnp.minimum(draws * num_pairs, num_pairs - 1).astype(int)
-    return jnp.asarray(table)[num_chunks, row]
+    chosen = jnp.minimum(draws * num_pairs, num_pairs - 1).astype(int)
+    return jnp.asarray(table)[num_chunks, chosen]
 
 
 def _first_video(videos: VideoBatch) -> Int[Array, "R 1"]:
