@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from hero_jax.errors import UserError
+from hero_jax.model.fusion import Fusion
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.layout import TextBatch, VideoBatch
 from hero_jax.model.transformer import TransformerConfig
@@ -78,6 +79,17 @@ MODULES = {
     "frame_mask/rows": "v_encoder.mask_embedding",
     "frame_transform/norm": "v_encoder.frame_transform.LayerNorm",
     "frame_transform/dense": "v_encoder.frame_transform.net.1",
+    "fusion/subtitles/norm": "v_encoder.sub_transform.LayerNorm",
+    "fusion/subtitles/dense": "v_encoder.sub_transform.net.1",
+    "fusion/joined/norm": "v_encoder.video_sub_feature_transform.LayerNorm",
+    "fusion/joined/dense": "v_encoder.video_sub_feature_transform.net.1",
+    "fusion/frames/feature_norm": "v_encoder.frame_embeddings.img_LayerNorm",
+    "fusion/frames/projection": "v_encoder.frame_embeddings.img_linear",
+    "fusion/frames/position": "v_encoder.frame_embeddings.position_embeddings",
+    "fusion/frames/norm": "v_encoder.frame_embeddings.LayerNorm",
+    "fusion/position": "v_encoder.sub_embeddings.position_embeddings",
+    "fusion/type": "v_encoder.sub_embeddings.token_type_embeddings",
+    "fusion/norm": "v_encoder.sub_embeddings.LayerNorm",
     "temporal_embedding/position": "v_encoder.c_encoder.embeddings.position_embeddings",
     "temporal_embedding/norm": "v_encoder.c_encoder.embeddings.LayerNorm",
     **_tower("temporal", "v_encoder.c_encoder"),
@@ -122,8 +134,9 @@ PARTS = {
     "answer": "qa_pool.",
     "statement": "violin_pool.",
     "caption": "decoder.layer.",
+    "words": "v_encoder.f_encoder.lm_head.dense.",
 }
-"""Parts outside the official `v_encoder` -> what names in their weights begin with."""
+"""Parts that not every model has -> what names in their weights begin with."""
 RETRIEVAL = ("query", "span")
 """The parts that pre-training and retrieval have."""
 
@@ -135,6 +148,18 @@ TIED = "v_encoder.f_encoder.lm_head.decoder.weight"
 
 UNUSED = re.compile(r"v_encoder\.[fc]_encoder\.pooler\.dense\.(weight|bias)")
 """Parameters that no task of the official code uses (H-18): carried over, never run."""
+UNUSED_BY_FUSION = re.compile(
+    r"v_encoder\.(mask_embedding|feat_regress|fom_output|frame_transform"
+    r"|sub_embeddings\.word_embeddings|frame_embeddings\.mask_embedding"
+    r"|f_encoder\.img_embeddings|c_encoder\.embeddings)\..*"
+)
+"""What VALUE's variants hold beyond what they run (A.9): carried over, too."""
+FUSIONS: Mapping[str, Fusion] = {
+    "v_encoder.video_sub_feature_transform.": "concat",
+    "v_encoder.sub_embeddings.": "sequence",
+    "v_encoder.sub_transform.": "add",
+}
+"""What a name in the weights of a variant begins with, in the order of asking."""
 NOT_PARAMETERS = re.compile(
     r"vocab_padded|(.*\.)?pad|decoder\.tri_mask|(.*\.)?\w*loss_func\.one_hot"
 )
@@ -166,6 +191,14 @@ def parts_of(state: StateDict) -> tuple[str, ...]:
     }
     found |= set(RETRIEVAL) if found & set(RETRIEVAL) else set()
     return tuple(part for part in PARTS if part in found)
+
+
+def fusion_of(state: StateDict) -> Fusion:
+    """How the model that some weights belong to joins subtitles and frames."""
+    found = (
+        k for start, k in FUSIONS.items() if any(n.startswith(start) for n in state)
+    )
+    return next(found, "local")
 
 
 def leaves_of(state: StateDict, hero: PyTree) -> dict[str, np.ndarray]:
@@ -220,7 +253,9 @@ def to_official(
 
 def carried_over(state: StateDict) -> dict[str, np.ndarray]:
     """The known entries of a state dict that our tree has no place for."""
-    return {name: value for name, value in state.items() if _is_known(name)}
+    is_local = fusion_of(state) == "local"
+    known = lambda name: _is_known(name, is_local=is_local)
+    return {name: value for name, value in state.items() if known(name)}
 
 
 @functools.lru_cache(maxsize=8)
@@ -233,7 +268,8 @@ def hero_shapes(config: HeroConfig, parts: tuple[str, ...] = RETRIEVAL) -> PyTre
 def _initialise(config: HeroConfig, parts: tuple[str, ...], key: Any) -> PyTree:
     slots, one = np.zeros((1, 2), np.int32), np.zeros(1, np.int32)
     features = np.zeros((1, 1, config.feature_width), np.float32)
-    videos = VideoBatch(features, np.ones((1, 1), bool), slots, slots, slots, slots)
+    mask, nowhere = np.ones((1, 1), bool), np.full((1, 1), -1)
+    videos = VideoBatch(features, mask, slots, slots, slots, slots, subtitle=nowhere)
     texts = TextBatch(slots, slots, slots, one, one)
     drawn = Hero(config).init(key, videos, texts, parts, method=_use_everything)
     return drawn["params"]
@@ -257,18 +293,26 @@ def config_from_official(model: Mapping[str, Any], state: StateDict) -> HeroConf
     # The config of a captioner has no queries; that of any other may have a decoder.
     query = "q_config" if "q_config" in model else "f_config"
     has_decoder = "caption" in parts_of(state)
+    kind = fusion_of(state)
+    frames = "v_encoder.f_encoder.img_embeddings"
+    if kind == "sequence" or f"{frames}.img_LayerNorm.weight" not in state:
+        frames = "v_encoder.frame_embeddings"
+    widths = f"{frames}.img_LayerNorm.weight"
+    if kind in ("add", "concat"):
+        widths = "v_encoder.frame_transform.LayerNorm.weight"
+    positions = f"{frames}.position_embeddings.weight"
+    has_positions = kind in ("local", "sequence") or positions in state
     return HeroConfig(
         vocab_size=vocab_size,
         unused_words=max(vocab_size - size("f_config", "vocab_size"), 0),
-        feature_width=rows("v_encoder.f_encoder.img_embeddings.img_LayerNorm.weight"),
+        feature_width=rows(widths),
         max_positions=size("f_config", "max_position_embeddings"),
-        max_segment_frames=rows(
-            "v_encoder.f_encoder.img_embeddings.position_embeddings.weight"
-        ),
+        max_segment_frames=rows(positions) if has_positions else 100,
         max_frames=size("c_config", "max_position_embeddings"),
         max_query_positions=size(query, "max_position_embeddings"),
         cross_modal=_transformer_config(model, "f_config"),
         temporal=_transformer_config(model, "c_config"),
+        fusion=kind,
         query_heads=size(query, "num_attention_heads"),
         decoder=_transformer_config(model, "d_config") if has_decoder else None,
         max_caption_positions=rows(POSITIONS) if has_decoder else 0,
@@ -280,20 +324,24 @@ def _use_everything(
     hero: Hero, videos: VideoBatch, texts: TextBatch, parts: tuple[str, ...]
 ) -> None:
     """Touches each part once, so that each gets its parameters."""
-    mask = videos.frame_mask
-    frames = hero.encode_videos(videos, frame_is_masked=mask)
+    is_local, mask = hero.config.fusion == "local", videos.frame_mask
+    frames = hero.encode_videos(videos, frame_is_masked=mask if is_local else None)
+    if not is_local and {"answer", "statement"} & set(parts):
+        hero.read_beside(videos, texts)  # a sequence has temporal positions here alone
     use = {
         "query": lambda: hero.encode_queries(texts),
         "span": lambda: hero.span_logits(frames[:, 0], frames, mask),
         "answer": lambda: hero.answer(frames[None], mask[None]),
         "statement": lambda: hero.statement(frames, mask),
         "caption": lambda: hero.caption_states(texts.tokens, frames, mask, texts.row),
+        "words": lambda: hero.word_logits(frames[0]),
     }
     for part in parts:
         use[part]()
-    hero.word_logits(hero.cross_modal_rows(videos)[0])
-    hero.frame_features(frames)
-    hero.frame_order(frames)
+    if is_local:  # the variants have no heads of pre-training (A.9)
+        hero.word_logits(frames[0])
+        hero.frame_features(frames)
+        hero.frame_order(frames)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,9 +372,10 @@ def differences(state: StateDict, shapes: PyTree) -> Differences:
         for name, shape in _official_shapes(path, leaf)
     }
     given = {name: np.shape(value) for name, value in state.items()}
+    is_known = functools.partial(_is_known, is_local="fusion" not in shapes)
     return Differences(
         tuple(name for name in expected if name not in given),
-        tuple(n for n in given if n not in expected and not _is_known(n)),
+        tuple(n for n in given if n not in expected and not is_known(n)),
         {
             name: f"{given[name]}, not {shape}"
             for name, shape in expected.items()
@@ -348,10 +397,10 @@ def _check(state: StateDict, shapes: PyTree) -> None:
         )
 
 
-def _is_known(name: str) -> bool:
-    return bool(
-        name == TIED or UNUSED.fullmatch(name) or NOT_PARAMETERS.fullmatch(name)
-    )
+def _is_known(name: str, *, is_local: bool) -> bool:
+    """Whether an entry that no parameter has a use for may stand among the weights."""
+    patterns = [UNUSED, NOT_PARAMETERS] + ([] if is_local else [UNUSED_BY_FUSION])
+    return name == TIED or any(pattern.fullmatch(name) for pattern in patterns)
 
 
 def _official_shapes(

@@ -207,7 +207,7 @@ def test_a_subtitle_over_no_frame_is_read_in_the_sequence_alone():
 
 @pytest.mark.parametrize("kind", ["add", "sequence"])
 def test_the_official_way_has_padding_in_all_but_the_longest_subtitles(kind):
-    """Only the second and third subtitle of the first video, and the other's, change."""
+    """The longest alone is as it is without; beside it, shorter ones are not."""
     longest = HandVideo(FEATURES, [([0, 1], [2, 3, 4])])
     ours, official = encoder(kind), encoder(kind, official=True)
     alone = batch(longest, HandVideo(FEATURES, []))
