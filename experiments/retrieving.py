@@ -8,7 +8,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from data_pipelines.files import write_whole
 from data_pipelines.readers.annotations import read_indices
@@ -22,7 +22,7 @@ from hero_jax.metrics.recall import CUTOFFS
 from hero_jax.retrieval.spans import SpanRules
 from hero_jax.tasks.encoder import NO_SUBTITLES
 from hero_jax.tasks.moment_retrieval import MomentRetrieval
-from hero_jax.tasks.source import Source
+from hero_jax.tasks.source import Channels, Source
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class Retrieving(judging.Judging):
     HAS_MOMENTS: ClassVar[bool] = True
     """Whether queries are about moments, or about whole videos."""
 
-    channels: Literal["both", "video"] = "both"
-    """What is read of a video: frames and subtitles, or frames alone."""
+    channels: Channels = "both"
+    """What is read of a video: frames and subtitles, or one of the two alone."""
     batch_size: int = 32
     """Queries, each with its video, in a batch of one reference GPU."""
     steps: int = 5_000

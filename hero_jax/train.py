@@ -73,6 +73,8 @@ class TrainConfig:
     """Steps from one evaluation of all tasks to the next; 0 for none."""
     eval_split: str = "val"
     """The split they are evaluated on."""
+    eval_splits: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of tasks that are evaluated on another split."""
     keep: int = 2
     """Checkpoints kept; at least 2, so that a damaged one can be done without."""
     max_bad_steps: int = 10
@@ -209,8 +211,9 @@ class Run:
         values: dict[str, float] = {}
         params = self.learner.whole(state.params)
         for name, task in self.config.tasks.items():
-            found = task.evaluate(self.config.model, params, self.config.eval_split)
-            where = f"{self.config.eval_split}/{name}"
+            split = self.config.eval_splits.get(name, self.config.eval_split)
+            found = task.evaluate(self.config.model, params, split)
+            where = f"{split}/{name}"
             values |= flat(found, where, separator="/") if found else {}
             self.watchdog.beat()
         return values

@@ -70,6 +70,12 @@ def caption_rows(
     ]
 
 
+def value_caption(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of the submission above as VALUE wants it (F.9)."""
+    names = {"video_id": "vid_name", "clip_id": "clip_id", "descs": "descs"}
+    return {name: row[own] for name, own in names.items()}
+
+
 def video_rows(videos: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:
     """Found videos [Q, K] as rows without times, (video, 0, 0, score)."""
     nothing = np.zeros(videos.shape)

@@ -19,7 +19,12 @@ import numpy as np
 from hero_jax.model.hero import Hero
 from hero_jax.model.layout import TextBatch, VideoBatch
 from hero_jax.tasks import packing
-from hero_jax.tasks.collate import frame_mask, rows_needed, stack_features
+from hero_jax.tasks.collate import (
+    frame_mask,
+    reading_of,
+    rows_needed,
+    stack_features,
+)
 from hero_jax.tasks.packing import Plan, Segment
 from hero_jax.tasks.source import NO_SPAN, Examples, Source, VideoExample
 from hero_jax.types import Array, Bool, Float, Int
@@ -96,15 +101,14 @@ def read_beside(
     """
     if not len(text):
         return Copy(text, ())
-    separator = source.load_tokenizer().eos
     segments = []
     for number, line in enumerate(lines):
-        if len(line.frames):
+        if len(line.frames) or source.reads_every_line:
             spoken = [
                 one.tokens for one in lines[max(0, number - context) : number + 1]
             ]
             whole = Segment(np.concatenate([*spoken, text]), line.frames)
-            segments += source.as_segments(whole, separator)
+            segments += source.as_segments(whole, source.separator)
     return Copy(text, tuple(segments))
 
 
@@ -159,6 +163,7 @@ def _videos(
         row_length=row_length,
         pad=examples.tokenizer.pad,
         has_one_owner=examples.has_one_owner,
+        **reading_of(examples),
     )
     return batch, plans
 

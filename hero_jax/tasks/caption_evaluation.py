@@ -19,7 +19,7 @@ from hero_jax.metrics.captions import caption_scores, segmented_scores
 from hero_jax.metrics.meteor import meteor
 from hero_jax.metrics.predictions import caption_rows
 from hero_jax.tasks.captioner import Captioner, frames_of
-from hero_jax.tasks.encoder import NO_SUBTITLES
+from hero_jax.tasks.encoder import NO_SUBTITLES, readings
 from hero_jax.tasks.source import Examples
 from hero_jax.types import Float
 
@@ -58,8 +58,8 @@ class CaptionMatrix:
     def readings(self) -> tuple[str, ...]:
         """The languages of the subtitles that there are, and none."""
         examples = self.examples
-        spoken = [k for k in examples.languages if any(e.lines[k] for e in examples)]
-        return (*spoken, NO_SUBTITLES)
+        is_read = lambda k: k == NO_SUBTITLES or any(e.lines[k] for e in examples)
+        return tuple(filter(is_read, readings(examples)))
 
     def frames(self, subtitles: str) -> list[Float[np.ndarray, "_ D"]]:
         """The frames of every moment, read with the subtitles of one language."""

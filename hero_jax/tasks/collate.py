@@ -1,6 +1,7 @@
 """What the batches of several tasks share: videos and texts of a group, packed."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,8 +39,18 @@ def collate_videos(
         row_length=row_length,
         pad=examples.tokenizer.pad,
         has_one_owner=examples.has_one_owner,
+        **reading_of(examples),
     )
     return batch, plans
+
+
+def reading_of(examples: Examples) -> dict[str, Any]:
+    """What of videos is read, as `packing.video_rows` wants to know it."""
+    source = examples.source
+    return {
+        "num_subtitles": examples.max_lines if source.reads_every_line else None,
+        "sees_frames": source.channels != "subtitles",
+    }
 
 
 def rows_needed(plans: Sequence[Plan]) -> int:
@@ -70,9 +81,12 @@ def collate_texts(
 def stack_features(
     examples: Examples, videos: Sequence[VideoExample | None], *, local: slice
 ) -> np.ndarray:
-    """Frame features [B F E], zero beyond each video's end and outside `local`."""
+    """Frame features [B F E], zero beyond each video's end and outside `local`, and
+    where subtitles alone are read."""
     shape = (len(videos), examples.max_frames, examples.corpus.feature_width)
     features = np.zeros(shape, np.float32)
+    if examples.source.channels == "subtitles":
+        return features
     for b in range(*local.indices(len(videos))):
         video = videos[b]
         if video is not None:

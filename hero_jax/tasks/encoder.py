@@ -23,6 +23,8 @@ def readings(examples: Examples) -> tuple[str, ...]:
     """What videos can be read with: subtitles in each language, last none."""
     if examples.source.channels == "video":
         return (NO_SUBTITLES,)
+    if examples.source.channels == "subtitles":
+        return tuple(examples.languages)
     return (*examples.languages, NO_SUBTITLES)
 
 

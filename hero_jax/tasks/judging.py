@@ -24,7 +24,7 @@ from hero_jax.tasks.beside import (
     padding,
     read_beside,
 )
-from hero_jax.tasks.encoder import NO_SUBTITLES
+from hero_jax.tasks.encoder import NO_SUBTITLES, lines_of, readings
 from hero_jax.tasks.source import Examples, Source
 from hero_jax.types import Array, Float, PyTree
 
@@ -109,7 +109,7 @@ class JudgingTask(Task):
 
     def read(self, example: Asked, language: str, subtitles: str) -> PreparedAsked:
         """The texts in one language beside the subtitles of one, or of none."""
-        lines = () if subtitles == NO_SUBTITLES else example.video.lines[subtitles]
+        lines = lines_of(self.source, example.video, subtitles)
         copies = tuple(
             read_beside(self.source, lines, text, context=self.context)
             for text in example.texts[language]
@@ -170,7 +170,7 @@ class JudgingTask(Task):
         return [
             Cell(language, subtitles, ones)
             for language, ones in by_language.items()
-            for subtitles in (*examples.languages, NO_SUBTITLES)
+            for subtitles in readings(examples)
             if ones
         ]
 

@@ -195,6 +195,8 @@ def video_rows(
     row_length: int,
     pad: int,
     has_one_owner: bool,
+    num_subtitles: int | None = None,
+    sees_frames: bool = True,
 ) -> VideoBatch:
     """Groups of videos, each a list of segments, as packed rows.
 
@@ -203,6 +205,9 @@ def video_rows(
         num_rows: rows of one group.
         has_one_owner: promises that no frame is in two segments, so that one gather
             brings the rows back onto the frames; checked.
+        num_subtitles: room for the places of a video's subtitles; more where more are
+            needed, None where nobody asks.
+        sees_frames: false where subtitles alone are read.
     """
     num_groups = len(videos)
     num_videos, num_frames = frame_mask.shape
@@ -212,10 +217,12 @@ def video_rows(
     frame = np.full(shape, -1, np.int32)
     owner = np.full((num_groups, num_videos // num_groups * num_frames), -1, np.int32)
     num_owned = 0
+    most = max((len(segments) for members in videos for segments in members), default=0)
+    subtitle = np.full((num_videos, max(num_subtitles or 0, most)), -1, np.int32)
     for group, (members, plan) in enumerate(zip(videos, plans)):
         base, places = group * num_rows, iter(plan.places)
         for b, segments in enumerate(members):
-            for piece in segments:
+            for number, piece in enumerate(segments):
                 place = next(places)
                 row, start = base + place.row, place.offset
                 middle, end = start + len(piece.frames), start + len(piece)
@@ -227,6 +234,9 @@ def video_rows(
                 flat = b * num_frames + piece.frames
                 frame[row, start:middle] = flat
                 tokens[row, middle:end] = piece.tokens
+                if len(piece.tokens):
+                    first = place.row * row_length + middle
+                    subtitle[group * len(members) + b, number] = first
                 owner[group, flat] = place.row * row_length + np.arange(start, middle)
                 num_owned += len(flat)
     if has_one_owner and num_owned != int((owner >= 0).sum()):
@@ -240,6 +250,8 @@ def video_rows(
         frame,
         owner.reshape(num_videos, num_frames) if has_one_owner else None,
         num_groups,
+        None if num_subtitles is None else subtitle,
+        sees_frames,
     )
 
 

@@ -15,6 +15,7 @@ from data_pipelines.schema import Corpus, Query, Video
 from hero_jax.tasks import packing
 from hero_jax.tasks.packing import Segment
 
+Channels = Literal["both", "video", "subtitles"]
 NO_SPAN = (-1, -1)
 """Of a query without a known moment."""
 
@@ -39,8 +40,12 @@ class Source:
     """Slots in a row of packed segments."""
     is_official: bool = False
     """Align subtitles to frames by the official one-owner rule (B.2)."""
-    channels: Literal["both", "video"] = "both"
-    """What is read of a video: frames and subtitles, or frames alone (B.7)."""
+    channels: Channels = "both"
+    """What is read of a video: frames and subtitles, frames alone (B.7), or subtitles
+    alone (B.8)."""
+    reads_every_line: bool = False
+    """Encode lines over no frame, too, and tell where each one stands, as VALUE's
+    sequence model needs it (A.9)."""
 
     def open(self, split: str) -> "Examples":
         """One split, opened once per process."""
@@ -60,6 +65,7 @@ class Source:
             **corpus,
             **{name: getattr(self, name) for name in names},
             **({} if self.channels == "both" else {"channels": self.channels}),
+            **({"reads_every_line": True} if self.reads_every_line else {}),
             "languages": "+".join(self.languages or languages),
             "tokenizer": self.load_tokenizer().fingerprint,
         }
@@ -72,6 +78,12 @@ class Source:
         first = self.load_tokenizer().bos
         tokens = tokens[: self.max_query_tokens - 1]
         return np.concatenate([[first], tokens]).astype(np.int32)
+
+    @property
+    def separator(self) -> int:
+        """The token before a line: `</s>`, or `<s>` where only one channel is read."""
+        tokenizer = self.load_tokenizer()
+        return tokenizer.eos if self.channels == "both" else tokenizer.bos
 
     def as_segments(self, line: Segment, first: int) -> list[Segment]:
         """A line behind the token `first`, in as many pieces as its length demands."""
@@ -114,6 +126,8 @@ class Examples(Sequence[VideoExample]):
             place = source.directory / source.dataset
             raise wrong(place, corpus.split, problem, "name another split")
         self.max_frames = max(self._num_frames(v) for v in self.corpus.videos)
+        lines = [len(s) for v in self.corpus.videos for s in v.subtitles.values()]
+        self.max_lines = max(lines, default=0)
         self.parallel = self._tokenise_parallel()
         self._examples, self.unlinked = self._tokenise()
         self.has_one_owner = all(map(_has_one_owner, self._examples))
@@ -242,14 +256,13 @@ def video_segments(
     Lines over no frame are not encoded: nothing would read the result (H-19). Frames
     alone are one segment with `<s>` (B.7).
     """
-    tokenizer = source.load_tokenizer()
-    separator = tokenizer.eos if source.channels == "both" else tokenizer.bos
     shown = [
         Segment(np.zeros(0, np.int32), line.frames) if i in hidden else line
         for i, line in enumerate(lines)
-        if len(line.frames)
+        if len(line.frames) or source.reads_every_line
     ]
-    return tuple(s for line in shown for s in source.as_segments(line, separator))
+    first = source.separator
+    return tuple(s for line in shown for s in source.as_segments(line, first))
 
 
 @functools.lru_cache(maxsize=16)
