@@ -10,7 +10,7 @@ PYTHON := $(shell for python in python3 python3.11 python3.12 python; do \
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint notebook tree
+.PHONY: help quickstart test lint notebook tree parity
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' \
@@ -29,6 +29,9 @@ lint: $(VENV)/test.stamp  ## style, formatting and types
 
 notebook: $(VENV)/test.stamp  ## rebuild experiments/colab/quickstart.ipynb from its .py
 	$(BIN)/jupytext --quiet --to ipynb experiments/colab/quickstart.py
+
+parity: $(VENV)/test.stamp  ## rewrite docs/parity.md: how close every recorded case is
+	$(BIN)/python -m tests.parity.table $(ARGS)
 
 tree:  ## rewrite the list of files in README.md
 	$(PYTHON) docs/readme_tree.py
