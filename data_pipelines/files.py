@@ -7,11 +7,11 @@ TEMPORARY = ".writing"
 """Ends the name of a file that is not finished."""
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replaces a text file in one step: nobody, and no crash, ever sees half of it."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replaces a file in one step: nobody, and no crash, ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     make_durable(temporary)
     temporary.replace(path)
 

@@ -36,7 +36,7 @@ from experiments.common import (
     wait_for_first,
     with_earlier,
 )
-from hero_jax import errors, pictures, processes, report, report_html, search
+from hero_jax import errors, pictures, processes, report, report_html, search, sharding
 from hero_jax.losses.info_nce import InfoNCE
 from hero_jax.losses.ranking import VSM
 from hero_jax.losses.span import SpanLoss
@@ -89,7 +89,7 @@ class Quickstart:
     )
     """What is compared; each gets its own directory."""
     batch_size: int = 32
-    """Videos in a batch."""
+    """Videos in a batch; fewer where the corpus trains on fewer."""
     width: int = 64
     """Width of the small HERO."""
     fresh: bool = False
@@ -116,6 +116,7 @@ def run(config: Quickstart) -> Mapping[str, Any]:
 
 def _run(config: Quickstart) -> Mapping[str, Any]:
     begin = time.monotonic()
+    sharding.make_mesh(config.mesh)  # refused before anything is made
     source, raw = prepare(config)
     results: dict[str, Any] = {}
     for name in config.objectives:
@@ -168,7 +169,7 @@ def train_config(config: Quickstart, source: Source, name: str) -> TrainConfig:
     so few steps are for retrieval first.
     """
     objective, span = OBJECTIVES[name]
-    size = config.batch_size
+    size = batch_size(config, source)
     tasks = {
         "mlm": Mlm(source=source, batch_size=size, weight=2),
         "mfm": Mfm(source=source, batch_size=size, weight=2),
@@ -198,6 +199,12 @@ def train_config(config: Quickstart, source: Source, name: str) -> TrainConfig:
         log_every=10,
         save_every=100,
     )
+
+
+def batch_size(config: Quickstart, source: Source) -> int:
+    """As asked for, or what a small corpus and the mesh admit."""
+    most = min(config.batch_size, len(source.open("train")))
+    return max(1, most // config.mesh.data) * config.mesh.data
 
 
 def publish(

@@ -82,6 +82,8 @@ def load(path: Path) -> Any:
         return from_json(json.loads(path.read_text("utf-8")), folder=path.parent)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; is this a run directory?") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give it back") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not JSON: {error}") from None
     except ConfigError as error:

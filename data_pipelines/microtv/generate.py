@@ -7,7 +7,9 @@ subtitles/<id>.<language>.srt
 annotations/<tvr|tvqa|violin|tvc>_<train|val|test>.jsonl
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
@@ -31,7 +33,7 @@ from data_pipelines.microtv.annotations import (
 from data_pipelines.microtv.drawing import SIZE, scene_pictures
 from data_pipelines.microtv.facts import SPLITS
 from data_pipelines.microtv.plan import FPS, VideoPlan, plan_corpus
-from data_pipelines.readers.errors import InputError, found, in_words
+from data_pipelines.readers.errors import BusyError, InputError, found, in_words
 from data_pipelines.readers.fields import read_json
 from data_pipelines.workers import spread
 
@@ -48,14 +50,30 @@ class OutputError(InputError):
 def generate(out: Path, *, num_videos: int, seed: int, workers: int = 1) -> None:
     """Writes the corpus, or checks that the one in `out` is the one asked for."""
     with in_words(out):
-        _generate(out, num_videos, seed, workers)
+        plans = plan_corpus(num_videos, seed)
+        with _alone(out):
+            _generate(out, plans, seed, workers)
 
 
-def _generate(out: Path, num_videos: int, seed: int, workers: int) -> None:
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Locks the folder itself; the system lets go of it when the process ends."""
+    out.mkdir(parents=True, exist_ok=True)
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        problem = "another process generates a corpus here"
+        raise BusyError(f"{out}: {problem} (wait for it to end)") from None
+    finally:
+        os.close(folder)
+
+
+def _generate(out: Path, plans: list[VideoPlan], seed: int, workers: int) -> None:
     if (out / "manifest.json").exists():
-        _check_same(out / "manifest.json", num_videos=num_videos, seed=seed)
+        _check_same(out / "manifest.json", num_videos=len(plans), seed=seed)
         return
-    plans = plan_corpus(num_videos, seed)
     _claim(out)
     _write_texts(out, plans, seed)
     _write_videos(out / "videos", plans, seed, workers)

@@ -79,6 +79,8 @@ def read_annotations(
             problem = f"{found(query.video_id)} is not among the {len(videos)} videos"
             remedy = "add the video, or pass --allow_missing to drop its queries"
             raise row.wrong("vid_name", problem, remedy)
+    if not queries:
+        tally.add("annotation files without a query", path)
     stated = {k: v for k, v in reader.durations.items() if v is not None}
     return Annotations(tuple(queries), stated)
 

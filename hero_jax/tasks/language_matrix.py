@@ -78,8 +78,8 @@ class LanguageMatrix:
     def ranks(self) -> dict[str, dict[str, summary.Ranks]]:
         """Of every query whose video is known, by query and subtitle language."""
         ranks: dict[str, dict[str, summary.Ranks]] = {}
-        for language, subtitles, *found in self._answers():
-            known = self.known(*found)
+        for language, subtitles, asked, answered, index in self._answers():
+            known = self.known(asked, answered, index)
             ranks.setdefault(language, {})[subtitles] = summary.Ranks.of(known)
         return ranks
 
@@ -141,10 +141,17 @@ class LanguageMatrix:
         self, asked: Asked, answered: Answered, index: CorpusIndex
     ) -> summary.Answers:
         """What was answered to the queries whose video is known."""
+        vectors = asked.vectors[: asked.num_linked]
+        ranks = true_ranks(vectors, index, asked.videos)
+        return self.known_by(asked, answered, np.asarray(ranks))
+
+    def known_by(
+        self, asked: Asked, answered: Answered, ranks: np.ndarray
+    ) -> summary.Answers:
+        """The same, with the ranks of the true videos."""
         linked = slice(asked.num_linked)
-        ranks = true_ranks(asked.vectors[linked], index, asked.videos)
         return summary.Answers(
-            video_ranks=np.asarray(ranks),
+            video_ranks=ranks,
             videos=asked.videos.tolist(),
             moments=[list(map(tuple, m)) for m in asked.moments],
             kinds=[query.kind for query in asked.queries[linked]],

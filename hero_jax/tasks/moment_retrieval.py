@@ -125,11 +125,11 @@ class MomentHead(nn.Module):
         )
         if isinstance(self.objective, SigLIP):
             bias = self._number("bias", self.objective.bias)
-            return predictions.replace(bias=bias)
+            return dataclasses.replace(predictions, bias=bias)
         if isinstance(self.objective, InterIntra):
             broken = self._in_disorder(hero, batch, self.objective, train=train)
             scores = hero.video_scores(queries, broken, mask)
-            return predictions.replace(intra_scores=scores)
+            return dataclasses.replace(predictions, intra_scores=scores)
         return predictions
 
     def _number(self, name: str, start: float) -> Float[Array, ""]:

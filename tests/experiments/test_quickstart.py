@@ -17,11 +17,18 @@ import hero_jax
 from data_pipelines.build import build_dataset
 from data_pipelines.microtv.generate import generate
 from experiments.common import with_earlier
-from experiments.quickstart import Quickstart, run, source_of, train_config
+from experiments.quickstart import (
+    Quickstart,
+    batch_size,
+    run,
+    source_of,
+    train_config,
+)
 from hero_jax import report
 from hero_jax.checkpoint import RunLock
 from hero_jax.errors import BusyError, UserError
 from hero_jax.mixture import Mixture
+from hero_jax.sharding import MeshConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("en", "zh", "ko")
@@ -187,6 +194,21 @@ def test_no_objective_and_no_steps_are_refused(tmp_path):
         run(tiny(tmp_path, objectives=()))
     with pytest.raises(UserError, match="--steps"):
         run(tiny(tmp_path, steps=0))
+
+
+def test_a_batch_is_no_larger_than_the_corpus_and_fits_the_mesh(finished):
+    source = source_of(tiny(finished))
+    fits = lambda **changes: batch_size(tiny(finished, **changes), source)
+    assert fits() == 6
+    assert fits(batch_size=32) == len(source.open("train")) == 21
+    assert fits(batch_size=32, mesh=MeshConfig(data=4)) == 20
+    assert fits(batch_size=1, mesh=MeshConfig(data=4)) == 4
+
+
+def test_a_mesh_of_more_devices_than_there_are_is_refused_first(tmp_path):
+    with pytest.raises(UserError, match="there are 8 devices"):
+        run(tiny(tmp_path, mesh=MeshConfig(data=9)))
+    assert not (tmp_path / "data").exists()
 
 
 def test_every_objective_of_hero_is_trained_beside_retrieval(finished):

@@ -1,0 +1,93 @@
+"""The corpora of the study: how each is made, and what a training step reads of it."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.build import build_dataset
+from data_pipelines.corpus import open_corpus
+from data_pipelines.microtv.generate import generate
+from experiments.common import make_tokenizer
+from hero_jax.errors import UserError
+from hero_jax.retrieval.spans import SpanRules
+from hero_jax.tasks.moment_retrieval import MomentRetrieval
+from hero_jax.tasks.source import Source
+
+MICROTV_VIDEOS = 520
+MICROTV_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyCorpus:
+    """What is the same for all arms on a corpus."""
+
+    visual: str
+    """What its frames are, for the head of every table."""
+    vocab_size: int
+    """Words of the tokenizer that is learnt from its training split."""
+    retrieval: Mapping[str, Any]
+    """Fields of MomentRetrieval, other than the objective, the span loss and the
+    languages."""
+    interval: float = 1.5
+    """Seconds between frames."""
+
+
+LEAVE_ONE_OUT: Mapping[str, Any] = {
+    "num_subtitle_queries": 2,
+    "num_annotated_queries": 0,
+    "span_rate": 1.0,
+    "batch_size": 64,
+    "rules": SpanRules(max_videos=10, max_frames=40),
+}
+CORPORA: Mapping[str, StudyCorpus] = {
+    "mtvr_loo": StudyCorpus("none (zeros)", 8000, LEAVE_ONE_OUT),
+    "youcook2_loo": StudyCorpus("none (zeros)", 6000, LEAVE_ONE_OUT, interval=3.0),
+    "microtv": StudyCorpus(
+        "colours and motion of generated videos",
+        1500,
+        {
+            "num_subtitle_queries": 1,
+            "num_annotated_queries": 4,
+            "span_rate": 1.0,
+            "no_subtitles_rate": 0.15,
+            "batch_size": 32,
+            "rules": SpanRules(max_videos=10, max_frames=16),
+        },
+    ),
+}
+
+
+def prepare(name: str, data: Path | None, out: Path) -> Source:
+    """The corpus as a source of examples, built under `out` unless it is there.
+
+    `data` is the raw release; microtv is generated. Raises UserError without one.
+    """
+    raw = _microtv(out) if name == "microtv" else data
+    if raw is None:
+        raise UserError(f"--{name}: found none, expected the folder of the raw release")
+    corpus = CORPORA[name]
+    built = build_dataset(
+        name, data_dir=raw, out=out / "datasets", interval=corpus.interval, workers=2
+    )
+    tokenizer = out / f"tokenizer-{name}.json"
+    training = open_corpus(out / "datasets", built.dataset, "train")
+    make_tokenizer(tokenizer, training, vocab_size=corpus.vocab_size)
+    return Source(
+        directory=out / "datasets",
+        dataset=built.dataset,
+        tokenizer=tokenizer,
+        row_length=64,
+    )
+
+
+def _microtv(out: Path) -> Path:
+    folder = out / "microtv"
+    generate(folder, num_videos=MICROTV_VIDEOS, seed=MICROTV_SEED, workers=2)
+    return folder
+
+
+def retrieval(name: str, source: Source) -> Callable[..., MomentRetrieval]:
+    """The task on this corpus, for an objective, a span loss and languages."""
+    return functools.partial(MomentRetrieval, source=source, **CORPORA[name].retrieval)

@@ -1,0 +1,176 @@
+"""The grid of the study, declared before it runs: arms, seeds, steps, rules, endpoints.
+
+    tuning         4 trials an arm, 1 seed of its own, judged on the validation split
+    confirmatory   7 arms x 6 seeds, both languages, mTVR leave-one-out
+    english_only   the same, trained on English alone: what comes across untrained
+    replication    3 arms x 6 seeds on microtv and YouCook2 EN-JA
+    longer         the primary contrast, 3 seeds, 5 times the steps
+    curve          1 seed an arm, twice the steps, validated on the way
+
+Arms differ in their objective and span loss alone. Seeds are paired: an arm's seed k
+has the initial parameters, the batches and the dropout of every other arm's seed k.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+from hero_jax.losses import Objective
+from hero_jax.losses.info_nce import InfoNCE
+from hero_jax.losses.inter_intra import InterIntra
+from hero_jax.losses.ranking import VSM
+from hero_jax.losses.siglip import SigLIP
+from hero_jax.losses.span import SpanLoss
+from hero_jax.losses.triplet_max import TripletMax
+
+PRIMARY = "(VSM - InfoNCE) across - (VSM - InfoNCE) within languages, VR MRR"
+SECONDARY = "the same of VCMR R@1 at IoU 0.7"
+SELECTION = "the trial of highest VR MRR, mean of the cells across languages, on val"
+
+LEARNING_RATES = (1e-3, 2e-3)
+SPAN = SpanLoss(weight=0.05)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """What is trained: global alignment, and local alignment or none."""
+
+    objective: Objective
+    span: SpanLoss | None
+    learning_rate: float
+
+
+def _trials(*objectives: Objective, span: SpanLoss | None = None) -> tuple[Arm, ...]:
+    """Every objective with every learning rate: the tuning budget of an arm."""
+    return tuple(Arm(o, span, rate) for o in objectives for rate in LEARNING_RATES)
+
+
+VSMS = tuple(
+    VSM(margin=m, context_weight=4.0, query_weight=4.0, hard_start_step=None)
+    for m in (0.1, 0.2)
+)
+INFO_NCES = (InfoNCE(temperature=0.07), InfoNCE(temperature=0.15))
+
+ARMS: Mapping[str, tuple[Arm, ...]] = {
+    "vsm": _trials(*VSMS, span=SPAN),
+    "vsm_global": _trials(*VSMS),
+    "info_nce": _trials(*INFO_NCES),
+    "info_nce_local": _trials(*INFO_NCES, span=SPAN),
+    "siglip": _trials(SigLIP(temperature=0.1), SigLIP(temperature=0.05)),
+    "triplet_max": _trials(TripletMax(margin=0.1), TripletMax(margin=0.2)),
+    "iic": _trials(InterIntra(temperature=0.07), InterIntra(temperature=0.15)),
+}
+"""Name -> its four trials. Both constants of a pair are usual ones."""
+
+REPLICATED = ("vsm", "info_nce", "info_nce_local")
+CONTRASTED = ("vsm", "info_nce")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One training run and its evaluation."""
+
+    family: str
+    corpus: str
+    arm: str
+    trial: int
+    seed: int
+    steps: int
+    languages: tuple[str, ...] = ()
+    """Trained on; empty means all of the corpus."""
+    split: str = "test"
+    """Where it is judged."""
+    eval_every: int = 0
+    """Steps between validations on the way; 0 for none."""
+
+    @property
+    def name(self) -> str:
+        """Says what it is; the name of its file."""
+        parts = (self.family, self.corpus, self.arm, f"t{self.trial}", f"s{self.seed}")
+        return "-".join((*parts, f"n{self.steps}"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """How much of it."""
+
+    arms: tuple[str, ...] = tuple(ARMS)
+    seeds: int = 6
+    tuning_seed: int = 1000
+    """Disjoint from the others, which count from 0."""
+    corpus: str = "mtvr_loo"
+    replications: tuple[str, ...] = ("microtv", "youcook2_loo")
+    steps: Mapping[str, int] = dataclasses.field(
+        default_factory=lambda: {"mtvr_loo": 400, "youcook2_loo": 400, "microtv": 200}
+    )
+    """Updates of a cell, by corpus: about a minute each on two cores."""
+    longer: int = 5
+    """Times the steps of the longer confirmation."""
+    longer_seeds: int = 3
+    width: int = 64
+    """Width of the small HERO."""
+    batch_size: int | None = None
+    """Videos in a batch; None takes each corpus' own."""
+
+
+PRESETS: Mapping[str, Grid] = {
+    "full": Grid(),
+    "small": Grid(
+        arms=CONTRASTED,
+        seeds=2,
+        replications=("microtv",),
+        steps={"mtvr_loo": 60, "microtv": 60},
+        longer_seeds=1,
+        longer=2,
+    ),
+}
+
+
+def tuning(grid: Grid) -> list[Cell]:
+    """What runs first, and decides which trial of each arm the others take."""
+    return [
+        Cell("tuning", grid.corpus, arm, trial, grid.tuning_seed, steps, split="val")
+        for steps in (grid.steps[grid.corpus],)
+        for arm in grid.arms
+        for trial in range(len(ARMS[arm]))
+    ]
+
+
+def cells(grid: Grid, chosen: Mapping[str, int]) -> list[Cell]:
+    """All others, most needed first; `chosen` is the trial of each arm."""
+    found = [*_confirmatory(grid), *_replication(grid), *_longer(grid), *_curve(grid)]
+    return [dataclasses.replace(cell, trial=chosen[cell.arm]) for cell in found]
+
+
+def _confirmatory(grid: Grid) -> Iterator[Cell]:
+    steps = grid.steps[grid.corpus]
+    for family, languages in (("confirmatory", ()), ("english_only", ("en",))):
+        for seed in range(grid.seeds):
+            for arm in grid.arms:
+                yield Cell(family, grid.corpus, arm, 0, seed, steps, languages)
+
+
+def _replication(grid: Grid) -> Iterator[Cell]:
+    for seed in range(grid.seeds):
+        for corpus in grid.replications:
+            for arm in _among(grid.arms, REPLICATED):
+                yield Cell("replication", corpus, arm, 0, seed, grid.steps[corpus])
+
+
+def _longer(grid: Grid) -> Iterator[Cell]:
+    steps = grid.longer * grid.steps[grid.corpus]
+    for seed in range(grid.longer_seeds):
+        for arm in _among(grid.arms, CONTRASTED):
+            yield Cell("longer", grid.corpus, arm, 0, seed, steps)
+
+
+def _curve(grid: Grid) -> Iterator[Cell]:
+    steps = 2 * grid.steps[grid.corpus]
+    for arm in grid.arms:
+        seed, every = grid.tuning_seed, max(1, steps // 8)
+        yield Cell(
+            "curve", grid.corpus, arm, 0, seed, steps, split="val", eval_every=every
+        )
+
+
+def _among(arms: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    return [arm for arm in arms if arm in wanted]

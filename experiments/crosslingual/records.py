@@ -1,0 +1,93 @@
+"""Finished cells of the study on disk: configuration, curve, every query's rank.
+
+    DIR/<cell>.json.gz   {"cell", "config", "meta", "curve", "videos", "kinds",
+                          "ranks": {query language: {subtitle language:
+                              {"VR": [...], "SVMR": {"0.5": [...]}, "VCMR": {...}}}}}
+
+A rank counts from 1; null is no correct answer. Queries are in the order of the corpus,
+`videos` holds the place of each query's true video: whose queries they are, not what
+they say. A file appears whole or not at all.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.files import write_whole
+from hero_jax.errors import UserError
+from hero_jax.metrics.summary import Ranks
+
+SUFFIX = ".json.gz"
+Record = Mapping[str, Any]
+
+
+def path_of(folder: Path, name: str) -> Path:
+    return folder / f"{name}{SUFFIX}"
+
+
+def write(path: Path, record: Record) -> None:
+    """The same bytes for the same record: gzip would write the time of day."""
+    content = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, gzip.compress(content.encode(), mtime=0))
+
+
+def read(path: Path) -> Record:
+    """Raises UserError for a file that is no record."""
+    try:
+        record = json.loads(gzip.decompress(path.read_bytes()))
+        record["cell"], record["ranks"], record["videos"]
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: found no record of a cell ({error}); remove it and run the study "
+            "again"
+        ) from None
+    return record
+
+
+def read_all(folder: Path) -> Iterator[Record]:
+    """All finished cells, by name."""
+    return map(read, sorted(folder.glob(f"*{SUFFIX}")))
+
+
+def as_lists(ranks: Mapping[str, Mapping[str, Ranks]]) -> dict[str, Any]:
+    """Ranks as they are written."""
+    return {
+        asked: {read: _cell(found) for read, found in row.items()}
+        for asked, row in ranks.items()
+    }
+
+
+def _cell(found: Ranks) -> dict[str, Any]:
+    moments = {
+        task: None if of_task is None else {k: _finite(v) for k, v in of_task.items()}
+        for task, of_task in found.moments.items()
+    }
+    return {"VR": _finite(found.video), **moments}
+
+
+def _finite(ranks: np.ndarray) -> list[int | None]:
+    return [int(rank) if np.isfinite(rank) else None for rank in ranks]
+
+
+def as_array(ranks: list[int | None]) -> np.ndarray:
+    """Written ranks as numbers, infinite where there was no correct answer."""
+    return np.array([np.inf if rank is None else rank for rank in ranks], float)
+
+
+def reciprocal_rank(record: Record, *, is_cross: bool) -> float:
+    """VR MRR over the cells where query and subtitle language differ, or agree."""
+    return float(
+        np.mean(
+            [
+                np.mean(1 / as_array(found["VR"]))
+                for asked, row in record["ranks"].items()
+                for read, found in row.items()
+                if read in record["ranks"] and (asked != read) == is_cross
+            ]
+        )
+    )

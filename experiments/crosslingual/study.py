@@ -1,0 +1,282 @@
+"""Does VSM help across languages? The whole grid of `grid.py`, cell by cell.
+
+    python -m experiments.crosslingual.study --preset full --out docs/study \
+        --mtvr_loo DIR --youcook2_loo DIR
+
+Trains and measures every cell that `OUT/cells` does not hold yet: first the tuning
+cells, which choose a trial for each arm, then all others. Stopped and started again it
+goes on; started several times with the same OUT, on one machine or on many that share
+it, the processes divide the cells among them. The grid is written to `OUT/grid.json`
+when it begins, and another grid is refused there.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import tyro
+
+from data_pipelines.files import write_whole
+from experiments.common import describe, say, settle_in, small_model
+from experiments.crosslingual import corpora, records
+from experiments.crosslingual.grid import (
+    ARMS,
+    PRESETS,
+    PRIMARY,
+    SECONDARY,
+    SELECTION,
+    Cell,
+    Grid,
+    cells,
+    tuning,
+)
+from hero_jax import config as configs
+from hero_jax import errors
+from hero_jax.optimizer import OptimizerConfig
+from hero_jax.tasks.moment_retrieval import MomentRetrieval
+from hero_jax.tasks.source import Source
+from hero_jax.train import TrainConfig, train
+
+POLL_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """The grid that answers the question, or a small one that shows how."""
+
+    out: Path
+    """Where grid.json and the finished cells go."""
+    preset: Literal["small", "full"] = "full"
+    """How much of it."""
+    mtvr_loo: Path | None = None
+    """The mTVR release."""
+    youcook2_loo: Path | None = None
+    """The YouCook2 release with Japanese translations."""
+    work: Path = Path("runs/study")
+    """Datasets, compiled programs and unfinished runs."""
+    workers: int = 1
+    """Processes that divide the cells and the cores."""
+
+
+def main() -> None:
+    """The command line."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    config = tyro.cli(Study, description=__doc__)
+    if config.workers < 1:
+        raise errors.UserError(f"--workers: found {config.workers}, expected 1 or more")
+    if config.workers > 1:
+        spread(config)
+    else:
+        run(config, PRESETS[config.preset])
+
+
+def spread(config: Study) -> None:
+    """The same command several times, each on cores of its own."""
+    call = [sys.executable, "-m", "experiments.crosslingual.study", *sys.argv[1:]]
+    cores = sorted(os.sched_getaffinity(0))
+    children = []
+    for number in range(config.workers):
+        own = cores[number :: config.workers] or cores
+        with _on_cores(own, cores):  # a child keeps the cores of its parent
+            children.append(subprocess.Popen([*call, "--workers", "1"]))
+    codes = [child.wait() for child in children]
+    sys.exit(next((code for code in codes if code), 0))
+
+
+@contextlib.contextmanager
+def _on_cores(own: Sequence[int], all_cores: Sequence[int]) -> Iterator[None]:
+    os.sched_setaffinity(0, own)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, all_cores)
+
+
+def run(config: Study, grid: Grid) -> Mapping[str, int]:
+    """All cells of the grid; returns the trial that was chosen for each arm."""
+    settle_in(config.work)
+    declare(config.out / "grid.json", grid)
+    first = tuning(grid)
+    finish(config, grid, first)
+    chosen = choose([records.read(_path(config, cell)) for cell in first])
+    say("chosen trials: " + ", ".join(f"{arm} {n}" for arm, n in chosen.items()))
+    rest = cells(grid, chosen)
+    has_data = lambda cell: cell.corpus == "microtv" or _raw(config, cell.corpus)
+    finish(config, grid, [cell for cell in rest if has_data(cell)])
+    for corpus in sorted({cell.corpus for cell in rest if not has_data(cell)}):
+        count = sum(cell.corpus == corpus for cell in rest)
+        say(f"{corpus}: {count} cells left; give --{corpus} and start again")
+    return chosen
+
+
+def declare(path: Path, grid: Grid) -> None:
+    """Writes the grid before the first cell; refuses to change it afterwards."""
+    declared = {
+        "grid": configs.to_json(dataclasses.asdict(grid)),
+        "arms": {arm: configs.to_json(ARMS[arm], "arms") for arm in grid.arms},
+        "primary endpoint": PRIMARY,
+        "secondary endpoint": SECONDARY,
+        "selection": SELECTION,
+    }
+    content = json.dumps(declared, indent=2) + "\n"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    elif json.loads(path.read_text("utf-8")) != json.loads(content):
+        raise errors.UserError(
+            f"{path}: found another grid than this program's; finish it with the one "
+            "that declared it, or name another --out"
+        )
+
+
+def choose(tuned: Sequence[records.Record]) -> dict[str, int]:
+    """Arm -> the trial of highest VR MRR across languages; the first of equals."""
+    best: dict[str, tuple[float, int]] = {}
+    for record in sorted(tuned, key=lambda record: record["cell"]["trial"]):
+        arm, trial = record["cell"]["arm"], record["cell"]["trial"]
+        score = records.reciprocal_rank(record, is_cross=True)
+        if arm not in best or score > best[arm][0]:
+            best[arm] = score, trial
+    return {arm: trial for arm, (_, trial) in best.items()}
+
+
+def finish(config: Study, grid: Grid, wanted: Sequence[Cell]) -> None:
+    """Returns when every cell is there, whoever made it."""
+    begin, num_made = time.monotonic(), 0
+    while pending := [cell for cell in wanted if not _path(config, cell).exists()]:
+        before = num_made
+        for cell in pending:
+            if make(config, grid, cell):
+                num_made += 1
+                seconds = (time.monotonic() - begin) / num_made
+                say(line(config, cell, wanted, seconds))
+        if num_made == before:  # others are at work on all of them
+            time.sleep(POLL_SECONDS)
+
+
+def make(config: Study, grid: Grid, cell: Cell) -> bool:
+    """Makes a cell, unless it is there or another process makes it."""
+    with claimed(config.work / "claims" / f"{cell.name}.lock") as is_mine:
+        if not is_mine or _path(config, cell).exists():
+            return False
+        records.write(_path(config, cell), run_cell(config, grid, cell))
+        shutil.rmtree(config.work / cell.name)
+    return True
+
+
+def line(config: Study, cell: Cell, wanted: Sequence[Cell], seconds: float) -> str:
+    """What is said of a cell when it is finished."""
+    record = records.read(_path(config, cell))
+    left = sum(not _path(config, cell).exists() for cell in wanted)
+    across = records.reciprocal_rank(record, is_cross=True)
+    within = records.reciprocal_rank(record, is_cross=False)
+    return (
+        f"[{len(wanted) - left}/{len(wanted)}] {cell.family} {cell.corpus} {cell.arm} "
+        f"trial {cell.trial} seed {cell.seed}: VR MRR {across:.3f} across, "
+        f"{within:.3f} within languages; {left * seconds / 60:.0f} min left for one "
+        "process"
+    )
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Whether this process alone may make a cell; the claim ends with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def run_cell(config: Study, grid: Grid, cell: Cell) -> dict[str, Any]:
+    """Trains, searches, and returns the record."""
+    begin = time.monotonic()
+    source = _source(config.work, cell.corpus, _raw(config, cell.corpus))
+    whole, task = train_config(grid, cell, source)
+    run_dir = config.work / cell.name
+    state = train(whole, run_dir)
+    params = jax.tree.map(np.asarray, state.params)
+    matrix = task.language_matrix(whole.model, params, cell.split)
+    known = matrix.ask(matrix.examples.languages[0])
+    return {
+        "cell": dataclasses.asdict(cell) | {"languages": list(cell.languages)},
+        "config": configs.to_json(whole, folder=config.work),
+        "meta": describe(
+            "experiments.crosslingual.study", time.monotonic() - begin, name=cell.name
+        ),
+        "curve": curve(run_dir / "metrics.jsonl"),
+        "videos": known.videos.tolist(),
+        "kinds": [query.kind for query in known.queries[: known.num_linked]],
+        "ranks": records.as_lists(matrix.ranks()),
+    }
+
+
+@functools.cache
+def _source(work: Path, corpus: str, raw: Path | None) -> Source:
+    """The corpus, made by one process at a time."""
+    path = work / "claims" / f"{corpus}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return corpora.prepare(corpus, raw, work)
+
+
+def train_config(
+    grid: Grid, cell: Cell, source: Source
+) -> tuple[TrainConfig, MomentRetrieval]:
+    """The run of a cell, and its one task."""
+    arm = ARMS[cell.arm][cell.trial]
+    task = corpora.retrieval(cell.corpus, source)(
+        objective=arm.objective, span=arm.span, languages=cell.languages
+    )
+    if grid.batch_size:
+        task = dataclasses.replace(task, batch_size=grid.batch_size)
+    config = TrainConfig(
+        tasks={"moments": task},
+        model=small_model(source, width=grid.width, dropout=0.1),
+        steps=cell.steps,
+        seed=cell.seed,
+        optimizer=OptimizerConfig(
+            learning_rate=arm.learning_rate, warmup_steps=max(1, cell.steps // 10)
+        ),
+        log_every=max(1, cell.steps // 20),
+        save_every=1000,
+        eval_every=cell.eval_every,
+    )
+    return config, task
+
+
+def curve(path: Path) -> list[dict[str, float]]:
+    """Step, loss, gradient norm and terms of the log, and VR MRR where validated."""
+    is_kept = lambda name: not name.startswith("val/") or name.endswith("VR/MRR")
+    rows = [json.loads(row) for row in path.read_text("utf-8").splitlines()]
+    return [{k: v for k, v in row.items() if is_kept(k)} for row in rows]
+
+
+def _path(config: Study, cell: Cell) -> Path:
+    return records.path_of(config.out / "cells", cell.name)
+
+
+def _raw(config: Study, corpus: str) -> Path | None:
+    folder = getattr(config, corpus, None)
+    return None if folder is None else Path(folder)
+
+
+if __name__ == "__main__":
+    errors.run_main(main)

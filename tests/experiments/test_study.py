@@ -1,0 +1,138 @@
+"""The study at a tiny size: every cell once, none twice, the grid declared before."""
+
+import dataclasses
+import json
+
+import pytest
+
+from experiments.crosslingual import records, study
+from experiments.crosslingual.grid import ARMS, Grid, cells, tuning
+from experiments.crosslingual.study import Study
+from hero_jax.errors import UserError
+from tests.experiments.mtvr_releases import write_release
+
+GRID = Grid(
+    arms=("vsm", "info_nce"),
+    seeds=1,
+    replications=(),
+    steps={"mtvr_loo": 2},
+    longer=2,
+    longer_seeds=1,
+    width=8,
+    batch_size=8,
+)
+
+
+def test_the_declared_grid_is_the_one_of_the_protocol():
+    grid = Grid()
+    first = tuning(grid)
+    rest = cells(grid, dict.fromkeys(ARMS, 3))
+    count = lambda family: sum(cell.family == family for cell in rest)
+    assert len(first) == 7 * 4
+    assert {cell.split for cell in first} == {"val"}
+    assert count("confirmatory") == count("english_only") == 7 * 6
+    assert count("replication") == 2 * 3 * 6
+    assert count("longer") == 2 * 3
+    assert {cell.trial for cell in rest} == {3}
+    names = [cell.name for cell in (*first, *rest)]
+    assert len(set(names)) == len(names)
+    tested = {cell.seed for cell in rest if cell.split == "test"}
+    assert tested == set(range(6))
+    assert grid.tuning_seed not in tested
+
+
+def test_arms_have_equal_budgets_of_trials():
+    assert {len(trials) for trials in ARMS.values()} == {4}
+    for trials in ARMS.values():
+        assert sorted(t.learning_rate for t in trials) == [1e-3, 1e-3, 2e-3, 2e-3]
+        assert len({t.objective for t in trials}) == 2
+        assert len({t.span for t in trials}) == 1
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    (raw := folder / "raw").mkdir()
+    config = Study(
+        out=folder / "out",
+        work=folder / "work",
+        mtvr_loo=write_release(raw),
+    )
+    study.run(config, GRID)
+    return config
+
+
+@pytest.mark.slow
+def test_every_cell_is_there_with_the_rank_of_every_query(finished):
+    found = {r["cell"]["family"]: r for r in records.read_all(finished.out / "cells")}
+    assert set(found) == {"tuning", "confirmatory", "english_only", "longer", "curve"}
+    record = found["english_only"]
+    assert record["cell"]["languages"] == ["en"]
+    num_queries = len(record["videos"])
+    for asked in ("en", "zh"):
+        for read in ("en", "zh"):
+            ranks = record["ranks"][asked][read]
+            assert len(ranks["VR"]) == num_queries
+            assert all(1 <= rank <= num_queries for rank in ranks["VR"])
+    assert found["curve"]["curve"][-1]["val/moments/en/zh/VR/MRR"] > 0
+
+
+@pytest.mark.slow
+def test_paired_seeds_begin_alike_and_differ_in_the_objective_alone(finished):
+    one, other = (
+        records.read(finished.out / "cells" / name)["config"]
+        for name in sorted(p.name for p in (finished.out / "cells").iterdir())
+        if name.startswith("confirmatory")
+    )
+    for config in (one, other):
+        moments = config["tasks"]["moments"]
+        del moments["objective"], moments["span"]
+        del config["optimizer"]["learning_rate"]
+    assert one == other
+
+
+@pytest.mark.slow
+def test_a_finished_study_makes_nothing_again(finished, monkeypatch):
+    monkeypatch.setattr(study, "run_cell", None)
+    study.run(finished, GRID)
+
+
+@pytest.mark.slow
+def test_another_grid_is_refused(finished):
+    with pytest.raises(UserError, match="found another grid"):
+        study.run(finished, dataclasses.replace(GRID, seeds=2))
+
+
+@pytest.mark.slow
+def test_a_cell_that_another_process_makes_is_left_to_it(finished):
+    cell = dataclasses.replace(tuning(GRID)[0], seed=5)
+    path = finished.work / "claims" / f"{cell.name}.lock"
+    with study.claimed(path) as is_mine:
+        assert is_mine
+        assert not study.make(finished, GRID, cell)
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    (tmp_path / "a.json.gz").write_bytes(b"damage")
+    with pytest.raises(UserError, match=r"a\.json\.gz: found no record"):
+        list(records.read_all(tmp_path))
+
+
+def test_the_best_trial_across_languages_is_chosen():
+    def record(arm, trial, rank):
+        cell = {"arm": arm, "trial": trial}
+        ranks = {"VR": [rank]}
+        best = {"VR": [1]}
+        matrix = {"en": {"en": best, "zh": ranks}, "zh": {"en": ranks, "zh": best}}
+        return {"cell": cell, "ranks": matrix}
+
+    tuned = [record("a", 1, 2), record("a", 0, 3), record("b", 0, 2), record("b", 1, 2)]
+    assert study.choose(tuned) == {"a": 1, "b": 0}
+
+
+def test_records_have_the_same_bytes_whenever_they_are_written(tmp_path):
+    record = {"cell": {}, "ranks": {"en": None}, "videos": [1]}
+    for name in ("a", "b"):
+        records.write(tmp_path / name, record)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert json.loads(json.dumps(records.read(tmp_path / "a"))) == record
