@@ -10,7 +10,7 @@ PYTHON := $(shell for python in python3 python3.11 python3.12 python; do \
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint notebook tree parity
+.PHONY: help quickstart study test lint notebook tree parity
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' \
@@ -18,6 +18,9 @@ help:  ## this list
 
 quickstart: $(VENV)/runtime.stamp  ## video in, language matrix out: runs/quickstart/report.html
 	$(BIN)/python -m experiments.quickstart --run_dir runs/quickstart $(ARGS)
+
+study: $(VENV)/runtime.stamp  ## does VSM help across languages: ARGS='--mtvr_loo DIR'
+	$(BIN)/python -m experiments.crosslingual.study --out docs/study $(ARGS)
 
 test: lint  ## lint, types, then every test that is not slow
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -1,7 +1,7 @@
 """HERO: subtitles meet their frames locally, then frames meet one another."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -129,7 +129,7 @@ class Hero(nn.Module):
         self.frame_mask = MaskEmbedding(c.feature_width, numerics)
         self.frame_transform = Projection(c.width, c.dropout, numerics)
         if c.fusion in ("add", "concat"):
-            self.fusion = fusion.FeatureFusion(
+            self.fusion: Any = fusion.FeatureFusion(
                 c.width, c.dropout, numerics, is_joined=c.fusion == "concat"
             )
         if c.fusion == "sequence":
