@@ -32,6 +32,7 @@ from hero_jax.errors import UserError
 from hero_jax.model_card import model_card
 from hero_jax.paths import named_leaves
 from hero_jax.tasks.source import Source
+from hero_jax.train import TrainConfig
 from hero_jax.types import PyTree
 
 VOCABULARY_IS_PADDED = "vocab_padded"
@@ -105,9 +106,24 @@ def to_stablehlo(run: Path, out: Path) -> None:
     """Writes the model as programs that run without this package."""
     run_dir = search.find_run(run)
     config = search.read_config(run_dir)
+    _check_programs(config, run_dir)
     params = exported.load_params(run_dir)
     with whole_folder(out) as folder:
         programs.write(config.model, params["hero"], folder)
+
+
+def _check_programs(config: TrainConfig, run_dir: Path) -> None:
+    """The programs read rows of frames and words, and nothing else."""
+    sources = [getattr(task, "source", None) for task in config.tasks.values()]
+    if config.model.fusion == "sequence":
+        found = 'HeroConfig(fusion="sequence")'
+    elif any(s is not None and s.channels == "subtitles" for s in sources):
+        found = 'Source(channels="subtitles")'
+    else:
+        return
+    raise UserError(
+        f"{run_dir}: found {found}, which programs cannot read; export it --to folder"
+    )
 
 
 @contextlib.contextmanager

@@ -37,7 +37,9 @@ def corpus_moments(
     """The best videos of each query, and its best moments among those (VCMR)."""
     found = search(query_vectors, index, rules.max_videos)
     weights = np.asarray(exponential_weights(found.scores, rules.alpha))
-    rows = _moments(query_vectors, index, found.videos, weights, boundary_probs, rules)
+    rows = moments_among(
+        query_vectors, index, found.videos, weights, boundary_probs, rules
+    )
     return found, rows
 
 
@@ -50,10 +52,10 @@ def video_moments(
 ) -> Rows:
     """The best moments of each query in the one video it is asked of (SVMR)."""
     one, weights = np.asarray(videos)[:, None], np.ones((len(videos), 1), np.float32)
-    return _moments(query_vectors, index, one, weights, boundary_probs, rules)
+    return moments_among(query_vectors, index, one, weights, boundary_probs, rules)
 
 
-def _moments(
+def moments_among(
     query_vectors: Float[Array, "Q D"],
     index: CorpusIndex,
     videos: Int[Array, "Q K"],
@@ -61,6 +63,7 @@ def _moments(
     boundary_probs: BoundaryProbs,
     rules: SpanRules,
 ) -> Rows:
+    """The best moments of each query in some videos, which count by their weights."""
     arrays = (np.asarray(query_vectors), np.asarray(videos), np.asarray(weights))
     rows: Rows = []
     for queries, candidates, weight in _blocks(*arrays):

@@ -49,7 +49,7 @@ class CaptionMatrix:
                 written = self.captioner.write(frames, number)
                 if predictions_dir is not None:
                     path = predictions_dir / f"captions-{language}-{subtitles}.jsonl"
-                    write_whole(path, _lines(moments, written))
+                    write_whole(path, caption_lines(moments, written))
                 if known:
                     cell = self.cell(language, known, written)
                     results.setdefault(language, {})[subtitles] = cell
@@ -107,7 +107,7 @@ class CaptionMatrix:
         return cell | {"num_moments": len(known), "chance": chance}
 
 
-def _lines(moments: Sequence[CaptionedMoment], written: Sequence[str]) -> str:
+def caption_lines(moments: Sequence[CaptionedMoment], written: Sequence[str]) -> str:
     """The file that is handed in: one JSON object a line (E.6)."""
     return "".join(
         json.dumps(row, ensure_ascii=False) + "\n"

@@ -14,7 +14,7 @@ from hero_jax.model import generation
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.tasks.encoder import Encoder
 from hero_jax.tasks.source import VideoExample
-from hero_jax.types import Array, Bool, Float, Int, PyTree
+from hero_jax.types import Array, Float, Int, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,23 +52,35 @@ class Captioner:
         self, moments: Sequence[Float[np.ndarray, "_ D"]], language: int
     ) -> list[str]:
         """One caption for the frames of each moment, in the language of that number."""
-        tokenizer = self.encoder.source.load_tokenizer()
-        size = min(self.writing.batch_size, len(moments))
-        longest = max((len(frames) for frames in moments), default=0)
-        texts: list[str] = []
-        for start in range(0, len(moments), max(size, 1)):
-            frames, mask = _padded(moments[start : start + size], size, longest)
-            words = _write(
-                self.encoder.config,
-                self.writing,
-                (tokenizer.bos, tokenizer.eos),
-                self.encoder.params,
-                frames,
-                mask,
-                np.full(size, language, np.int32),
-            )
-            texts += [_text(tokenizer, row) for row in np.asarray(words).tolist()]
-        return texts[: len(moments)]
+        return write_together([self], [moments], language)
+
+
+def write_together(
+    captioners: Sequence[Captioner],
+    readings: Sequence[Sequence[Float[np.ndarray, "_ _"]]],
+    language: int,
+) -> list[str]:
+    """One caption a moment by all models: their logits are averaged word by word (F.8).
+
+    `readings[i]` are the moments as model i has read them.
+    """
+    writing, source = captioners[0].writing, captioners[0].encoder.source
+    tokenizer, num_moments = source.load_tokenizer(), len(readings[0])
+    size = min(writing.batch_size, num_moments)
+    longest = max((len(frames) for frames in readings[0]), default=0)
+    texts: list[str] = []
+    for start in range(0, num_moments, max(size, 1)):
+        chosen = [moments[start : start + size] for moments in readings]
+        words = _write(
+            tuple(one.encoder.config for one in captioners),
+            writing,
+            (tokenizer.bos, tokenizer.eos),
+            tuple(one.encoder.params for one in captioners),
+            tuple(_padded(moments, size, longest) for moments in chosen),
+            np.full(size, language, np.int32),
+        )
+        texts += [_text(tokenizer, row) for row in np.asarray(words).tolist()]
+    return texts[:num_moments]
 
 
 def frames_of(
@@ -108,28 +120,36 @@ def _text(tokenizer, words: list[int]) -> str:
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _write(
-    config: HeroConfig,
+    configs: tuple[HeroConfig, ...],
     writing: Writing,
     ends: tuple[int, int],
-    params: PyTree,
-    frames: Float[Array, "N F D"],
-    mask: Bool[Array, "N F"],
+    params: tuple[PyTree, ...],
+    moments: tuple[tuple[Array, Array], ...],
     language: Int[Array, "N"],
 ) -> Int[Array, "N T"]:
     """Tokens of every caption; `</s>` behind its end."""
-    hero, copies = Hero(config), writing.num_beams
-    bos, eos = ends
-    frames, mask, language = (
-        jnp.repeat(x, copies, axis=0) for x in (frames, mask, language)
-    )
-    apply = functools.partial(hero.apply, {"params": params})
-    seen, past = apply(frames, writing.max_words, method="begin_captions")
+    copies, (bos, eos) = writing.num_beams, ends
+    repeat = lambda x: jnp.repeat(x, copies, axis=0)
+    moments, language = jax.tree.map(repeat, moments), repeat(language)
+    models = [
+        functools.partial(Hero(config).apply, {"params": values})
+        for config, values in zip(configs, params)
+    ]
+    begun = [
+        apply(frames, writing.max_words, method="begin_captions")
+        for apply, (frames, _) in zip(models, moments)
+    ]
 
-    def step(words, place, past):
-        given = (words, place, past, seen, mask, language)
-        return apply(*given, method="next_word_logits")
+    def step(words, place, pasts):
+        given = [
+            apply(words, place, past, seen, mask, language, method="next_word_logits")
+            for apply, past, (seen, _), (_, mask) in zip(models, pasts, begun, moments)
+        ]
+        logits = sum(found for found, _ in given) / len(given)
+        return logits, tuple(past for _, past in given)
 
-    size = {"num_texts": len(mask) // copies, "max_words": writing.max_words}
+    past = tuple(past for _, past in begun)
+    size = {"num_texts": len(language) // copies, "max_words": writing.max_words}
     if copies == 1:
         return generation.greedy(step, past, **size, bos=bos, eos=eos)
     return generation.beam_search(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hero_jax import export, importing, pretrained
+from hero_jax.errors import UserError
 from hero_jax.model.hero import HeroConfig
 from hero_jax.model.transformer import TransformerConfig
 from hero_jax.pretrained import WeightsError
@@ -111,3 +112,10 @@ def test_a_local_model_has_no_tensor_of_a_variant():
     assert "unknown: v_encoder.frame_embeddings" in str(
         pretrained.differences(state, shapes)
     )
+
+
+def test_programs_of_a_sequence_are_refused(tmp_path):
+    write_state(tmp_path / "value.pt", state_of("sequence"))
+    importing.import_file(tmp_path / "value.pt", tmp_path / "run")
+    with pytest.raises(UserError, match='fusion="sequence".*--to folder'):
+        export.to_stablehlo(tmp_path / "run", tmp_path / "programs")

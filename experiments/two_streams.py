@@ -1,0 +1,77 @@
+"""Two streams: a model of frames and a model of subtitles answer together.
+
+    python -m experiments.value --run_dir runs/frames --channels video ...
+    python -m experiments.value --run_dir runs/subtitles --channels subtitles ...
+    python -m experiments.two_streams --video runs/frames --subtitles runs/subtitles \
+        --run_dir runs/two_streams
+
+Scores are averaged (F.8, `hero_jax/tasks/two_streams.py`); nothing is trained. Any two
+runs with tasks of equal names will do, also those of single tasks. `results.json` and
+`submission.zip` are those of `experiments/value.py`.
+"""
+
+import dataclasses
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from data_pipelines.files import write_whole
+from experiments import value
+from experiments.common import describe
+from hero_jax import errors, search
+from hero_jax.errors import UserError
+from hero_jax.tasks.two_streams import Stream, evaluate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TwoStreams:
+    """Which runs, and on what."""
+
+    video: Path
+    """A run that reads frames alone."""
+    subtitles: Path
+    """A run that reads subtitles alone."""
+    run_dir: Path
+    """Where results and files to hand in go."""
+    split: str = ""
+    """The split to answer; by default each task's own validation split."""
+
+
+def run(config: TwoStreams) -> dict[str, Any]:
+    """Evaluates every task that both runs have: results[task][language][reading]."""
+    begin = time.monotonic()
+    runs = [search.find_run(path) for path in (config.video, config.subtitles)]
+    (first, _), *_ = loaded = [search.read_run(run_dir) for run_dir in runs]
+    names = [name for name in first.tasks if all(name in c.tasks for c, _ in loaded)]
+    if not names:
+        raise UserError(
+            f"{config.video}, {config.subtitles}: have no task in common; combine runs "
+            f"of the same tasks"
+        )
+    folder, results, parts = config.run_dir / "predictions", {}, []
+    for name in names:
+        split = config.split or first.eval_splits.get(name, first.eval_split)
+        streams = [Stream(c.tasks[name], c.model, params) for c, params in loaded]
+        results[name] = evaluate(streams, split, predictions_dir=folder / name)
+        parts.append(value.Part(name, first.tasks[name], split))
+    found = value.scores(results)
+    print(*value.table(found, {part.name: part.split for part in parts}), sep="\n")
+    value.pack(config.run_dir / "submission.zip", folder, parts)
+    meta = describe("experiments.two_streams", time.monotonic() - begin)
+    content = {"results": results, "scores": found, "meta": meta}
+    write_whole(config.run_dir / "results.json", json.dumps(content, indent=1) + "\n")
+    return results
+
+
+def main() -> None:
+    """The command line."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    errors.run_main(lambda: run(tyro.cli(TwoStreams, description=__doc__)))
+
+
+if __name__ == "__main__":
+    main()

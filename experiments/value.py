@@ -1,0 +1,562 @@
+"""VALUE: one model for eleven tasks, or for any of them.
+
+    for d in tvr how2r yc2r vatex_en_r tvqa how2qa violin vlep tvc yc2c vatex_en_c; do
+        python -m data_pipelines.build $d --data_dir RELEASE/$d --features DIR --out OUT
+    done
+    python -m experiments.value --run_dir runs/value --data_dir OUT --tokenizer BPE \
+        --start hero-tv-ht100.pt
+
+`--recipe` chooses among the official ones (D.8): all tasks, those of one kind
+(retrieval, qa, captions) or of one domain (tv, youtube); `--tasks tvr tvqa` trains
+some of them, each with its official batch size and ratio. `--channels video` or
+`subtitles` reads one of the two alone, and `--fusion add`, `concat` or `sequence` joins
+them otherwise (A.9). Two runs are combined by `experiments/two_streams.py`.
+
+At the end every task is evaluated on the split that VALUE calls validation, the table
+shows its number and the means, and `submission.zip` holds a folder a task with what is
+handed in (F.9). On a CPU, all tasks of the corpus of the quickstart:
+
+    python -m experiments.value --run_dir runs/value_microtv --dataset microtv \
+        --data_dir runs/quickstart/dataset --tasks tvr tvqa violin tvc --model small \
+        --width 64 --reference_gpus 1 --accumulation 1 --steps 400 --warmup_steps 40 \
+        --learning_rate 1.5e-3 --eval_every 400 --split test
+"""
+
+import dataclasses
+import io
+import json
+import logging
+import time
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from data_pipelines import tokenizers
+from data_pipelines.corpus import open_corpus
+from data_pipelines.files import write_whole
+from experiments.captioning import NUM_LAYERS
+from experiments.common import (
+    Dtype,
+    check_options,
+    check_vocabulary,
+    describe,
+    is_first,
+    paper_model,
+    say,
+    settle_in,
+    sized_like,
+    small_model,
+    texts_of,
+    wait_for_first,
+)
+from experiments.how2qa import How2Qa
+from experiments.how2r import How2R
+from experiments.judging import Judging
+from experiments.retrieving import Retrieving
+from experiments.tvc import Tvc
+from experiments.tvqa import Tvqa
+from experiments.tvr import Tvr
+from experiments.vatex_c import VatexC
+from experiments.vatex_r import VatexR
+from experiments.violin import Violin
+from experiments.vlep import Vlep
+from experiments.yc2c import Yc2c
+from experiments.yc2r import Yc2r
+from hero_jax import errors, processes, search
+from hero_jax.errors import UserError
+from hero_jax.losses.ranking import VSM
+from hero_jax.metrics import predictions, value
+from hero_jax.model.fusion import Fusion
+from hero_jax.model.hero import HeroConfig
+from hero_jax.optimizer import OptimizerConfig
+from hero_jax.sharding import MeshConfig
+from hero_jax.tasks.base import Task
+from hero_jax.tasks.captioning import Captioning
+from hero_jax.tasks.encoder import NO_SUBTITLES
+from hero_jax.tasks.entailment import Entailment
+from hero_jax.tasks.judging import JudgingTask
+from hero_jax.tasks.moment_retrieval import MomentRetrieval
+from hero_jax.tasks.source import Channels, Source
+from hero_jax.train import TrainConfig, train
+from hero_jax.warm_start import Start
+
+Name = Literal[
+    "tvr",
+    "how2r",
+    "yc2r",
+    "vatex_en_r",
+    "tvqa",
+    "how2qa",
+    "violin",
+    "vlep",
+    "tvc",
+    "yc2c",
+    "vatex_en_c",
+]
+TASKS: Mapping[str, type[Judging]] = {
+    "tvr": Tvr,
+    "how2r": How2R,
+    "yc2r": Yc2r,
+    "vatex_en_r": VatexR,
+    "tvqa": Tvqa,
+    "how2qa": How2Qa,
+    "violin": Violin,
+    "vlep": Vlep,
+    "tvc": Tvc,
+    "yc2c": Yc2c,
+    "vatex_en_c": VatexC,
+}
+VALIDATION = {"violin": "test", "vlep": "dev", "vatex_en_c": "test_public"}
+"""Splits that VALUE validates on, where they are not called "val" (F.7)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One of VALUE's multi-task configurations (D.8)."""
+
+    ratios: dict[str, int]
+    steps: int
+    warmup_steps: int
+    learning_rate: float = 1e-4
+    head_multiplier: float = 1.0
+    accumulation: int = 2
+    context: int = 0
+    longest_text: int = 60
+    hard_start_step: int | None = None
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "all": Recipe(
+        {
+            "tvr": 5,
+            "tvc": 5,
+            "tvqa": 5,
+            "violin": 3,
+            "vlep": 1,
+            "how2r": 2,
+            "vatex_en_r": 6,
+            "yc2r": 2,
+            "vatex_en_c": 2,
+            "yc2c": 2,
+            "how2qa": 1,
+        },
+        steps=50_000,
+        warmup_steps=5_000,
+        hard_start_step=20_000,
+    ),
+    "retrieval": Recipe(
+        {"tvr": 2, "how2r": 1, "vatex_en_r": 3, "yc2r": 1},
+        steps=10_000,
+        warmup_steps=1_000,
+        hard_start_step=4_000,
+    ),
+    "qa": Recipe(
+        {"tvqa": 5, "how2qa": 1, "violin": 3, "vlep": 1},
+        steps=20_000,
+        warmup_steps=2_000,
+        learning_rate=5e-5,
+        head_multiplier=10.0,
+        longest_text=120,
+    ),
+    "captions": Recipe(
+        {"tvc": 2, "vatex_en_c": 2, "yc2c": 1},
+        steps=30_000,
+        warmup_steps=3_000,
+        head_multiplier=10.0,
+        accumulation=1,
+        context=1,
+    ),
+    "tv": Recipe(
+        {"tvr": 5, "tvc": 5, "tvqa": 5, "violin": 3, "vlep": 1},
+        steps=20_000,
+        warmup_steps=2_000,
+        hard_start_step=8_000,
+    ),
+    "youtube": Recipe(
+        {
+            "how2r": 1,
+            "vatex_en_r": 2,
+            "yc2r": 1,
+            "vatex_en_c": 2,
+            "yc2c": 2,
+            "how2qa": 1,
+        },
+        steps=10_000,
+        warmup_steps=1_000,
+        hard_start_step=4_000,
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Value:
+    """What is learned together, and how; without a number the recipe's is taken."""
+
+    run_dir: Path
+    """Where everything goes that the run makes."""
+    data_dir: Path
+    """Where `python -m data_pipelines.build` wrote the corpora (its --out)."""
+    recipe: Literal["all", "retrieval", "qa", "captions", "tv", "youtube"] = "all"
+    """Which official configuration."""
+    tasks: tuple[Name, ...] = ()
+    """Some of its tasks; by default all of them."""
+    ratios: dict[str, int] = dataclasses.field(default_factory=dict)
+    """How often tasks are drawn, where it is not as in the recipe."""
+    batch_sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Examples in a batch of one reference GPU, where it is not as in the recipe."""
+    dataset: str = ""
+    """One corpus that all tasks read; by default each has its own."""
+    channels: Channels = "both"
+    """What is read of a video: frames and subtitles, or one of the two alone."""
+    fusion: Fusion = "local"
+    """How frames and subtitles meet: as in HERO, or by one of VALUE's variants."""
+    video_indices: dict[str, Path] = dataclasses.field(default_factory=dict)
+    """Of retrieval tasks the release's <dataset>_video2dur_idx.json, by whose numbers
+    VALUE knows videos; by default they are numbered as the split has them."""
+    tokenizer: Path | None = None
+    """RoBERTa's vocab.json and merges.txt, or another tokenizer; by default one is
+    learnt from the corpora."""
+    start: Path | None = None
+    """Weights to begin with: released HERO or VALUE weights (.pt), a run, an exported
+    folder or a language model; random ones by default."""
+    model: Literal["paper", "small"] = "paper"
+    """The paper's, or one that learns from nothing in minutes on a CPU."""
+    width: int = 768
+    """Width of the model."""
+    dtype: Dtype = "float32"
+    """What the layers compute in; the official runs used float16."""
+    reference_gpus: int = 8
+    """GPUs of the recipe: batches are as many times those of the table."""
+    accumulation: int | None = None
+    """Batches, all of one task, whose gradients are summed for one update."""
+    steps: int | None = None
+    """Updates."""
+    warmup_steps: int | None = None
+    """Updates over which the learning rate rises."""
+    learning_rate: float | None = None
+    """The peak, after the warm-up."""
+    eval_every: int = 500
+    """Steps from one validation, and one checkpoint, to the next."""
+    split: str = "val"
+    """The split that is validated and answered in the end; "val" is what VALUE
+    validates each task on."""
+    seed: int = 77
+    """Of the training."""
+    num_workers: int = 0
+    """Processes that prepare batches; 0 prepares in threads."""
+    mesh: MeshConfig = MeshConfig()
+    """Devices: mesh.data splits batches, mesh.model splits parameters."""
+    fresh: bool = False
+    """Refuse to go on from what the run directory holds."""
+
+    @property
+    def official(self) -> Recipe:
+        return RECIPES[self.recipe]
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        return self.tasks or tuple(self.official.ratios)
+
+    def split_of(self, task: str) -> str:
+        is_own = self.split == "val" and not self.dataset
+        return VALIDATION.get(task, self.split) if is_own else self.split
+
+    def experiment(self, task: str) -> Judging:
+        """The single-task experiment, of which this is one part."""
+        more: dict[str, Any] = {}
+        if task in value.GROUPS["retrieval"]:
+            more["channels"] = self.channels
+            more["video_indices"] = self.video_indices.get(task)
+        if task in self.batch_sizes:
+            more["batch_size"] = self.batch_sizes[task]
+        options: dict[str, Any] = {
+            "run_dir": self.run_dir,
+            "data_dir": self.data_dir,
+            "dataset": self.dataset or task,
+            "split": self.split_of(task),
+            "reference_gpus": self.reference_gpus,
+        }
+        return TASKS[task](**options | more)
+
+
+def run(config: Value) -> dict[str, Any]:
+    """Trains and evaluates; returns results[task][text language][subtitle language]."""
+    begin = time.monotonic()
+    check(config)
+    whole = train_config(config, make_tokenizer(config))
+    say(f"{config.run_dir}: {', '.join(config.chosen)}, {whole.steps} steps")
+    run_dir = config.run_dir / "value"
+    train(whole, run_dir, fresh=config.fresh)
+    if not is_first():
+        return {}
+    results = evaluate(config, run_dir)
+    publish(config, results, seconds=time.monotonic() - begin)
+    parts = parts_of(config, whole.tasks)
+    pack(config.run_dir / "submission.zip", run_dir / "predictions", parts)
+    return results
+
+
+def evaluate(config: Value, run_dir: Path) -> dict[str, Any]:
+    """Every task on its own split; predictions are written beside the run."""
+    whole, params = search.read_run(run_dir)
+    return {
+        name: task.evaluate(
+            whole.model,
+            params,
+            config.split_of(name),
+            predictions_dir=run_dir / "predictions" / name,
+        )
+        for name, task in whole.tasks.items()
+    }
+
+
+def make_tokenizer(config: Value) -> Path:
+    """The one that is given, or one learnt from all texts of the training splits."""
+    path = config.tokenizer or config.run_dir / "tokenizer.json"
+    if is_first() and config.tokenizer is None and not path.exists():
+        texts = [text for name in config.chosen for text in _texts(config, name)]
+        tokenizers.train(texts, vocab_size=8000).save(path)
+    wait_for_first()
+    return path.absolute()
+
+
+def _texts(config: Value, name: str) -> Iterator[str]:
+    one = config.experiment(name)
+    corpus = open_corpus(config.data_dir, one.dataset, "train")
+    yield from texts_of(corpus)
+    yield from one.texts(corpus)
+
+
+def train_config(config: Value, tokenizer: Path) -> TrainConfig:
+    recipe = config.official
+    or_official = lambda given, usual: usual if given is None else given
+    tasks = {name: make_task(config, name, tokenizer) for name in config.chosen}
+    return TrainConfig(
+        tasks=tasks,
+        model=make_model(config, tasks),
+        steps=or_official(config.steps, recipe.steps),
+        seed=config.seed,
+        optimizer=OptimizerConfig(
+            learning_rate=or_official(config.learning_rate, recipe.learning_rate),
+            warmup_steps=or_official(config.warmup_steps, recipe.warmup_steps),
+            head_multiplier=recipe.head_multiplier,
+        ),
+        mesh=config.mesh,
+        accumulation=or_official(config.accumulation, recipe.accumulation),
+        num_workers=config.num_workers,
+        save_every=config.eval_every,
+        eval_every=config.eval_every,
+        eval_split=config.split,
+        eval_splits={name: config.split_of(name) for name in config.chosen},
+        start=Start(config.start.absolute()) if config.start else None,
+    )
+
+
+def make_task(config: Value, name: str, tokenizer: Path) -> Task:
+    """The task of the single experiment, as the recipe mixes it with others."""
+    recipe, one = config.official, config.experiment(name)
+    source = Source(
+        directory=config.data_dir.absolute(),
+        dataset=one.dataset,
+        tokenizer=tokenizer,
+        row_length=256,
+    )
+    source = dataclasses.replace(
+        one.reading(source),
+        channels=config.channels,
+        reads_every_line=config.fusion == "sequence",
+    )
+    check_vocabulary(config.start, source)
+    task: Any = one.task(source)
+    mixed: dict[str, Any] = {
+        "weight": (recipe.ratios | config.ratios)[name],
+        "context": recipe.context,
+    }
+    if isinstance(task, MomentRetrieval):
+        ranking = VSM(
+            hard_start_step=recipe.hard_start_step,
+            reference_gpus=config.reference_gpus,
+        )
+        rules = dataclasses.replace(task.rules, nms_threshold=None)
+        longest = recipe.longest_text
+        mixed |= {"objective": ranking, "rules": rules, "longest_query": longest}
+    if isinstance(task, JudgingTask):
+        mixed["max_text_tokens"] = recipe.longest_text
+    if isinstance(task, Entailment):
+        mixed |= {"is_paired": False, "is_answer_head": True}
+    return dataclasses.replace(task, **mixed)
+
+
+def make_model(config: Value, tasks: Mapping[str, Any]) -> HeroConfig:
+    """One model for corpora of one kind of features, and captions of one language."""
+    sources = {name: task.source for name, task in tasks.items()}
+    first = next(iter(sources.values()))
+    corpora = {name: source.open("train") for name, source in sources.items()}
+    _same(config, {n: e.corpus.feature_width for n, e in corpora.items()}, "features")
+    model = small_model(first, width=config.width)
+    if config.model == "paper":
+        model = paper_model(first, width=config.width, dtype=config.dtype)
+        model = sized_like(config.start, model)
+    longest = max(source.max_frames for source in sources.values())
+    model = dataclasses.replace(
+        model, fusion=config.fusion, max_frames=max(model.max_frames, longest)
+    )
+    written = {n: tasks[n] for n in tasks if isinstance(tasks[n], Captioning)}
+    if not written:
+        return model
+    languages = {name: tuple(corpora[name].languages) for name in written}
+    _same(config, languages, "languages")
+    return dataclasses.replace(
+        model,
+        decoder=dataclasses.replace(model.cross_modal, num_layers=NUM_LAYERS),
+        num_caption_languages=len(next(iter(languages.values()))),
+    )
+
+
+def _same(config: Value, found: Mapping[str, Any], what: str) -> None:
+    """Refuses corpora that one model cannot read."""
+    if len(set(found.values())) > 1:
+        listed = ", ".join(f"{name} {value}" for name, value in found.items())
+        raise UserError(
+            f"{config.data_dir}: {what} differ: {listed}; build the corpora alike, or "
+            f"name --tasks that agree"
+        )
+
+
+# --- what comes of it ---------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A task's part of a submission."""
+
+    name: str
+    task: Any
+    split: str
+    numbers: Mapping[str, int] | None = None
+    """Those by which VALUE knows the videos of a retrieval task."""
+
+
+def cell_of(results: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What counts: the first language, of videos with its subtitles or without any."""
+    language, row = next(iter(results.items()))
+    return row.get(language) or row.get(NO_SUBTITLES) or {}
+
+
+def scores(results: Mapping[str, Any]) -> dict[str, float]:
+    """VALUE's number of every task whose truth is known."""
+    found = {
+        name: value.score(name, cell_of(one)) for name, one in results.items() if one
+    }
+    return {name: number for name, number in found.items() if number is not None}
+
+
+def table(found: Mapping[str, float], splits: Mapping[str, str]) -> Iterator[str]:
+    """A line a task, and the means."""
+    for name, split in splits.items():
+        shown = f"{found[name]:8.2f}" if name in found else "  hidden"
+        yield f"{name:>14} {split:>12} {shown}"
+    for name, mean in value.means(found).items():
+        yield f"{name:>14} {'':12} {mean:8.2f}"
+
+
+def publish(config: Value, results: Mapping[str, Any], *, seconds: float) -> None:
+    """Prints the table and writes results.json."""
+    found = scores(results)
+    splits = {name: config.split_of(name) for name in config.chosen}
+    print(*table(found, splits), sep="\n")
+    meta = describe("experiments.value", seconds, seed=config.seed)
+    content = {"results": results, "scores": found, "means": value.means(found)}
+    text = json.dumps(content | {"meta": meta}, indent=1)
+    write_whole(config.run_dir / "results.json", text + "\n")
+
+
+def parts_of(config: Value, tasks: Mapping[str, Task]) -> Iterator[Part]:
+    for name, task in tasks.items():
+        one = config.experiment(name)
+        numbers = one.numbers() if isinstance(one, Retrieving) else None
+        yield Part(name, task, config.split_of(name), numbers)
+
+
+def pack(target: Path, folder: Path, parts: Iterable[Part]) -> None:
+    """submission.zip: a folder a task, with one file in VALUE's format (F.9)."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part in parts:
+            for path in files_of(part, folder / part.name):
+                inside = f"{part.name}/{part.split}{path.suffix}"
+                text = handed_in(part.task, path.read_text("utf-8"), part.numbers)
+                archive.writestr(inside, text)
+    target.write_bytes(packed.getvalue())
+
+
+def files_of(part: Part, folder: Path) -> list[Path]:
+    """The prediction file of texts and videos in the first language, if there is one;
+    of videos without subtitles where they have none."""
+    is_captions = isinstance(part.task, Captioning)
+    kind = "captions" if is_captions else getattr(part.task, "kind", "")
+    start, suffix = f"{kind}-" if kind else "", "jsonl" if is_captions else "json"
+    language = part.task.source.open(part.split).languages[0]
+    readings = (language, NO_SUBTITLES)
+    paths = [folder / f"{start}{language}-{reading}.{suffix}" for reading in readings]
+    return [path for path in paths if path.exists()][:1]
+
+
+def handed_in(task: Task, text: str, numbers: Mapping[str, int] | None) -> str:
+    """What a prediction file holds, as VALUE wants it; `numbers` are of videos."""
+    if isinstance(task, Captioning):
+        rows = map(json.loads, text.splitlines())
+        return "".join(
+            json.dumps(predictions.value_caption(row)) + "\n" for row in rows
+        )
+    if isinstance(task, MomentRetrieval):
+        return json.dumps(predictions.handed_in(json.loads(text), numbers))
+    return text
+
+
+def check(config: Value) -> None:
+    """Refuses what cannot work before anything is made."""
+    check_options(config, ("reference_gpus", "eval_every"))
+    for name in ("accumulation", "steps", "warmup_steps"):
+        if (found := getattr(config, name)) is not None and found < 1:
+            raise UserError(f"--{name}: found {found}, expected 1 or more")
+    for option in ("tasks", "ratios", "batch_sizes", "video_indices"):
+        for name in getattr(config, option):
+            if name not in config.official.ratios:
+                known = ", ".join(config.official.ratios)
+                raise UserError(
+                    f"--{option}: {name} is not of recipe {config.recipe}, which has "
+                    f"{known}"
+                )
+    for option in ("ratios", "batch_sizes"):
+        for name, found in getattr(config, option).items():
+            if found < 1:
+                raise UserError(
+                    f"--{option}: {name}: found {found}, expected 1 or more"
+                )
+    if config.fusion != "local" and config.channels == "subtitles":
+        raise UserError(
+            f"--channels subtitles: --fusion {config.fusion} needs frames; choose one "
+            f"of the two"
+        )
+
+
+def main() -> None:
+    """The command line."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    errors.run_main(lambda: _main(tyro.cli(Value, description=__doc__)))
+
+
+def _main(config: Value) -> None:
+    check(config)
+    settle_in(config.run_dir)
+    processes.start(processes.from_environment())
+    run(config)
+    wait_for_first()
+
+
+if __name__ == "__main__":
+    main()

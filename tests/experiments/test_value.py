@@ -1,0 +1,284 @@
+"""VALUE: official mixtures, a short run of several tasks, what is handed in."""
+
+import dataclasses
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from data_pipelines.build import build_dataset
+from experiments import two_streams, value
+from hero_jax.errors import UserError
+from hero_jax.mixture import Mixture
+from hero_jax.model.transformer import TransformerConfig
+from tests.data_pipelines import captioned_releases, judged_releases, retrieved_releases
+
+BATCHES = {
+    "tvr": 32, "how2r": 32, "yc2r": 48, "vatex_en_r": 64, "tvqa": 4, "how2qa": 4,
+    "violin": 4, "vlep": 4, "tvc": 4, "yc2c": 16, "vatex_en_c": 128,
+}  # fmt: skip
+"""In a batch of one GPU (D.8)."""
+TINY = {
+    "model": "small",
+    "width": 8,
+    "reference_gpus": 1,
+    "batch_sizes": dict.fromkeys(BATCHES, 2),
+    "accumulation": 1,
+    "warmup_steps": 1,
+    "eval_every": 100,
+}
+
+
+def options(folder, run_dir, **changes):
+    return value.Value(run_dir=run_dir, data_dir=folder, **changes)
+
+
+@pytest.mark.parametrize("channels", ["both", "video", "subtitles"])
+@pytest.mark.parametrize("recipe", value.RECIPES)
+def test_every_task_has_its_official_batch_ratio_and_limits(recipe, channels, tmp_path):
+    config = options(tmp_path, tmp_path, recipe=recipe, channels=channels)
+    longest, context = (120 if recipe == "qa" else 60), int(recipe == "captions")
+    for name in config.chosen:
+        task = value.make_task(config, name, tmp_path / "tokenizer.json")
+        assert task.batch_size == 8 * BATCHES[name]
+        assert task.weight == value.RECIPES[recipe].ratios[name]
+        assert task.context == context
+        assert task.source.channels == channels
+        if name in value.value.GROUPS["retrieval"]:
+            ranking = task.objective
+            assert (ranking.context_weight, ranking.query_weight) == (8, 8)
+            assert ranking.hard_pool_size == 20 and ranking.reference_gpus == 8
+            assert task.longest_query == longest
+            assert task.rules.nms_threshold is None
+        if name in value.value.GROUPS["qa"]:
+            assert task.max_text_tokens == longest
+        if name == "violin":
+            assert task.is_answer_head and not task.is_paired
+
+
+@pytest.mark.parametrize(
+    ("recipe", "rate", "steps", "warmup", "accumulation", "multiplier", "hard"),
+    [
+        ("all", 1e-4, 50_000, 5_000, 2, 1, 20_000),
+        ("retrieval", 1e-4, 10_000, 1_000, 2, 1, 4_000),
+        ("qa", 5e-5, 20_000, 2_000, 2, 10, None),
+        ("captions", 1e-4, 30_000, 3_000, 1, 10, None),
+        ("tv", 1e-4, 20_000, 2_000, 2, 1, 8_000),
+        ("youtube", 1e-4, 10_000, 1_000, 2, 1, 4_000),
+    ],
+)
+def test_the_recipes_are_official(
+    recipe, rate, steps, warmup, accumulation, multiplier, hard
+):
+    found = value.RECIPES[recipe]
+    assert found.learning_rate == rate
+    assert (found.steps, found.warmup_steps) == (steps, warmup)
+    assert (found.accumulation, found.head_multiplier) == (accumulation, multiplier)
+    assert found.hard_start_step == hard
+
+
+def test_tasks_are_drawn_by_their_ratios():
+    """34 draws of all tasks: those of the recipe, in every block."""
+    ratios = value.RECIPES["all"].ratios
+    mixture = Mixture(ratios, 0)
+    drawn = [mixture.at(step)[0] for step in range(34)]
+    assert {name: drawn.count(name) for name in ratios} == ratios
+
+
+def test_value_validates_some_tasks_on_other_splits(tmp_path):
+    config = options(tmp_path, tmp_path)
+    found = {name: config.split_of(name) for name in config.chosen}
+    others = {"violin": "test", "vatex_en_c": "test_public", "vlep": "dev"}
+    assert found == dict.fromkeys(config.chosen, "val") | others
+    for changes in ({"split": "test"}, {"dataset": "microtv"}):
+        changed = dataclasses.replace(config, **changes)
+        assert {changed.split_of(n) for n in changed.chosen} == {changed.split}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"recipe": "qa", "tasks": ("tvr",)}, "--tasks: tvr is not of recipe qa"),
+        ({"ratios": {"tvr": 0}}, "--ratios: tvr: found 0"),
+        ({"batch_sizes": {"tv": 3}}, "--batch_sizes: tv is not of recipe all"),
+        ({"steps": 0}, "--steps: found 0"),
+        ({"channels": "subtitles", "fusion": "add"}, "--fusion add needs frames"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(changes, problem, tmp_path):
+    with pytest.raises(UserError) as error:
+        value.run(options(tmp_path, tmp_path / "run", **changes))
+    assert problem in str(error.value)
+
+
+def test_captions_are_handed_in_under_their_own_names(tmp_path):
+    task = value.make_task(options(tmp_path, tmp_path), "tvc", tmp_path)
+    row = {"vid_name": "v", "clip_id": 3, "ts": [0, 1], "descs": [{"desc": "a"}]}
+    found = value.handed_in(task, json.dumps(row) + "\n", None)
+    expected = {"video_id": "v", "clip_id": 3, "descs": [{"desc": "a"}]}
+    assert [json.loads(line) for line in found.splitlines()] == [expected]
+
+
+# --- runs ---------------------------------------------------------------------------
+
+WRITERS = {
+    "tvr": retrieved_releases.write_tvr,
+    "yc2r": retrieved_releases.write_yc2r,
+    "tvqa": judged_releases.write_tvqa,
+    "violin": judged_releases.write_violin,
+    "tvc": captioned_releases.write_tvc,
+}
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    root = tmp_path_factory.mktemp("value")
+    features = root / "features"
+    features.mkdir()
+    rng = np.random.default_rng(0)
+    names = {f"v{n}" for n in range(5)} | {f"v{n}_{n % 2}" for n in range(12)}
+    for name in names:
+        frames = rng.standard_normal((8, 16)).astype(np.float32)
+        np.savez(features / f"{name}.npz", features=frames)
+    for name, write in WRITERS.items():
+        release = write(root / "raw" / name)
+        build_dataset(name, data_dir=release, out=root / "dataset", features=features)
+    return root / "dataset"
+
+
+def test_one_model_learns_two_tasks_and_hands_each_in(datasets, tmp_path, capsys):
+    config = options(
+        datasets,
+        tmp_path,
+        tasks=("yc2r", "tvqa"),
+        ratios={"yc2r": 1, "tvqa": 1},
+        channels="video",
+        steps=2,
+        **TINY,
+    )
+    results = value.run(config)
+    assert {name: set(row["en"]) for name, row in results.items()} == {
+        "yc2r": {"none"},
+        "tvqa": {"none"},
+    }
+    said = json.loads((tmp_path / "results.json").read_text())
+    assert set(said["scores"]) == {"yc2r", "tvqa"}
+    assert "official_mean" in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
+        files = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert set(files) == {"yc2r/val.json", "tvqa/val.json"}
+    videos = json.loads(files["yc2r/val.json"])
+    assert set(videos) == {"VR"}
+    assert sorted(videos["VR"][0]["predictions"]) == [0, 1, 2]
+    assert set(json.loads(files["tvqa/val.json"]).values()) <= set(range(5))
+
+
+@pytest.mark.slow
+def test_one_model_learns_three_kinds_of_tasks_and_hands_each_in(
+    datasets, tmp_path, capsys
+):
+    config = options(
+        datasets,
+        tmp_path,
+        tasks=("tvr", "tvqa", "tvc"),
+        ratios={"tvr": 1, "tvqa": 1, "tvc": 1},
+        steps=3,
+        **TINY,
+    )
+    results = value.run(config)
+    assert set(results) == {"tvr", "tvqa", "tvc"}
+    said = json.loads((tmp_path / "results.json").read_text())
+    assert set(said["scores"]) == {"tvr", "tvqa", "tvc"}
+    assert "official_mean" in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
+        files = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert set(files) == {"tvr/val.json", "tvqa/val.json", "tvc/val.jsonl"}
+    moments = json.loads(files["tvr/val.json"])
+    assert set(moments) == {"VCMR", "VR"}
+    assert len(moments["VCMR"][0]["predictions"][0]) == 4
+    assert sorted(moments["VR"][0]["predictions"]) == [0, 1, 2]
+    assert set(json.loads(files["tvqa/val.json"]).values()) <= set(range(5))
+    lines = [json.loads(line) for line in files["tvc/val.jsonl"].splitlines()]
+    assert {frozenset(line) for line in lines} == {
+        frozenset({"video_id", "clip_id", "descs"})
+    }
+
+
+def test_a_variant_of_one_channel_is_one_option(datasets, tmp_path):
+    """Shapes alone: what the parameters are, not what they learn."""
+    config = options(
+        datasets, tmp_path, tasks=("yc2r", "violin"), fusion="sequence", **TINY
+    )
+    tokenizer = value.make_tokenizer(config)
+    whole = value.train_config(config, tokenizer)
+    assert whole.model.fusion == "sequence" and whole.model.decoder is None
+    assert all(task.source.reads_every_line for task in whole.tasks.values())
+    assert whole.eval_splits == {"yc2r": "val", "violin": "test"}
+    assert isinstance(whole.model.temporal, TransformerConfig)
+    with_captions = dataclasses.replace(config, tasks=("tvc", "tvqa"))
+    assert value.train_config(with_captions, tokenizer).model.decoder.num_layers == 2
+
+
+def learn(datasets, run_dir, **changes):
+    """Six training videos by heart, by one model."""
+    tasks = ("tvr", "tvqa", "violin", "tvc")
+    config = options(
+        datasets,
+        run_dir,
+        tasks=tasks,
+        ratios=dict.fromkeys(tasks, 1),
+        split="train",
+        steps=240,
+        learning_rate=5e-3,
+        **(TINY | {"width": 32, "eval_every": 240} | changes),
+    )
+    results = value.run(config)
+    log = run_dir / "value/metrics.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for name in config.chosen:
+        losses = [line[f"{name}/loss"] for line in lines if f"{name}/loss" in line]
+        assert losses[-1] < losses[0] or len(losses) == 1, name
+    return results
+
+
+def check_learnt(results):
+    for name, row in results.items():
+        cell = value.cell_of(row)
+        assert value.value.score(name, cell) > 0, name
+    cell = value.cell_of(results["tvqa"])
+    assert cell["accuracy"] > cell["chance"]["accuracy"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fusion", ["local", "add", "concat", "sequence"])
+def test_every_variant_learns_every_kind_of_task(fusion, datasets, tmp_path):
+    check_learnt(learn(datasets, tmp_path, fusion=fusion))
+
+
+@pytest.mark.slow
+def test_two_streams_answer_together(datasets, tmp_path):
+    runs = {}
+    for channels in ("video", "subtitles"):
+        runs[channels] = tmp_path / channels
+        check_learnt(learn(datasets, runs[channels], channels=channels))
+    config = two_streams.TwoStreams(
+        video=runs["video"], subtitles=runs["subtitles"], run_dir=tmp_path / "both"
+    )
+    results = two_streams.run(config)
+    assert all(set(row["en"]) == {"en"} for row in results.values())
+    check_learnt(results)
+    with zipfile.ZipFile(tmp_path / "both/submission.zip") as archive:
+        assert len(archive.namelist()) == 4
+
+
+@pytest.mark.slow
+def test_a_stream_with_itself_is_the_stream(datasets, tmp_path):
+    alone = learn(datasets, tmp_path, channels="video", steps=20)
+    config = two_streams.TwoStreams(
+        video=tmp_path, subtitles=tmp_path, run_dir=tmp_path / "both", split="train"
+    )
+    together = two_streams.run(config)
+    for name, row in alone.items():
+        one, both = row["en"]["none"], together[name]["en"]["none"]
+        assert value.value.score(name, both) == value.value.score(name, one), name
