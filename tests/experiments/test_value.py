@@ -229,9 +229,8 @@ def learn(datasets, run_dir, **changes):
         tasks=tasks,
         ratios=dict.fromkeys(tasks, 1),
         split="train",
-        steps=240,
         learning_rate=5e-3,
-        **(TINY | {"width": 32, "eval_every": 240} | changes),
+        **(TINY | {"width": 32, "eval_every": 240, "steps": 240} | changes),
     )
     results = value.run(config)
     log = run_dir / "value/metrics.jsonl"
