@@ -279,7 +279,7 @@ def test_two_streams_answer_together(datasets, tmp_path):
 
 @pytest.mark.slow
 def test_a_stream_with_itself_is_the_stream(datasets, tmp_path):
-    alone = learn(datasets, tmp_path, channels="video", steps=20)
+    alone = learn(datasets, tmp_path, channels="video")
     config = two_streams.TwoStreams(
         video=tmp_path, subtitles=tmp_path, run_dir=tmp_path / "both", split="train"
     )
