@@ -6,13 +6,14 @@ q1    -    +    -     query:   rows of the transpose - may be a negative
 q2    -    -    +     the objective is the mean of the two
 """
 
-from collections.abc import Callable
+import abc
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 
 from hero_jax.losses.reduce import at_least_float32, masked_mean
-from hero_jax.types import Array, Bool, Float, Metrics, Scalar
+from hero_jax.types import Array, Bool, Float, Int, Key, Metrics, Scalar
 
 NOTHING = -1e9
 """A logit that never counts; finite, so that an empty softmax has a gradient."""
@@ -21,6 +22,32 @@ NOTHING = -1e9
 Rows = Callable[[Array, Array, Array], Array]
 """(scores, positives, negative) [N1 N2] -> what each pair costs its row, [N1 N2]; only
 the entries of true pairs are read."""
+
+
+class BothWays(abc.ABC):
+    """An objective that needs nothing besides the scores: a subclass says `cost`."""
+
+    @abc.abstractmethod
+    def cost(
+        self,
+        scores: Float[Array, "N1 N2"],
+        positives: Bool[Array, "N1 N2"],
+        negative: Bool[Array, "N1 N2"],
+    ) -> Float[Array, "N1 N2"]:
+        """What each pair costs its row; only the entries of true pairs are read."""
+
+    def __call__(
+        self,
+        scores: Float[Array, "Q B"],
+        positives: Bool[Array, "Q B"],
+        allowed: Bool[Array, "Q B"],
+        *,
+        step: Int[Array, ""] | int,
+        key: Key[Array, ""] | None = None,
+        vectors: Mapping[str, Array] | None = None,
+    ) -> tuple[Scalar, Metrics]:
+        """The loss and its terms: "context" which video, "query" which query."""
+        return both_ways(self.cost, scores, positives, allowed)
 
 
 def both_ways(

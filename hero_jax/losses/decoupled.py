@@ -7,33 +7,19 @@ few negatives come near. Unbounded below: watch the norms.
 """
 
 import dataclasses
-from collections.abc import Mapping
 
 import jax.numpy as jnp
 
-from hero_jax.losses.both_ways import both_ways, log_sum
-from hero_jax.types import Array, Bool, Float, Int, Key, Metrics, Scalar
+from hero_jax.losses.both_ways import BothWays, log_sum
+from hero_jax.types import Array, Bool, Float
 
 
 @dataclasses.dataclass(frozen=True)
-class Decoupled:
+class Decoupled(BothWays):
     """How far the negatives together are above the true pair, in logits."""
 
     temperature: float = 0.07
     """Scores are divided by this."""
-
-    def __call__(
-        self,
-        scores: Float[Array, "Q B"],
-        positives: Bool[Array, "Q B"],
-        allowed: Bool[Array, "Q B"],
-        *,
-        step: Int[Array, ""] | int,
-        key: Key[Array, ""] | None = None,
-        vectors: Mapping[str, Array] | None = None,
-    ) -> tuple[Scalar, Metrics]:
-        """The loss and its terms: "context" which video, "query" which query."""
-        return both_ways(self.cost, scores, positives, allowed)
 
     def cost(
         self,

@@ -9,17 +9,16 @@ e^(b s_ij/t): its b is our hardness times the temperature.
 """
 
 import dataclasses
-from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
-from hero_jax.losses.both_ways import NOTHING, both_ways, log_sum
-from hero_jax.types import Array, Bool, Float, Int, Key, Metrics, Scalar
+from hero_jax.losses.both_ways import NOTHING, BothWays, log_sum
+from hero_jax.types import Array, Bool, Float
 
 
 @dataclasses.dataclass(frozen=True)
-class HardNegative:
+class HardNegative(BothWays):
     """Negatives weighed by their own score, and relieved of hidden positives."""
 
     temperature: float = 0.07
@@ -28,19 +27,6 @@ class HardNegative:
     """How much more a negative counts that scores higher; 0 not at all."""
     prior: float = 0.0
     """Share of the negatives that are taken to be true pairs (tau+ of the paper)."""
-
-    def __call__(
-        self,
-        scores: Float[Array, "Q B"],
-        positives: Bool[Array, "Q B"],
-        allowed: Bool[Array, "Q B"],
-        *,
-        step: Int[Array, ""] | int,
-        key: Key[Array, ""] | None = None,
-        vectors: Mapping[str, Array] | None = None,
-    ) -> tuple[Scalar, Metrics]:
-        """The loss and its terms: "context" which video, "query" which query."""
-        return both_ways(self.cost, scores, positives, allowed)
 
     def cost(
         self,

@@ -7,31 +7,17 @@ k equal positives is at least log k. With one positive this is `InfoNCE`.
 """
 
 import dataclasses
-from collections.abc import Mapping
 
-from hero_jax.losses.both_ways import both_ways, log_sum
-from hero_jax.types import Array, Bool, Float, Int, Key, Metrics, Scalar
+from hero_jax.losses.both_ways import BothWays, log_sum
+from hero_jax.types import Array, Bool, Float
 
 
 @dataclasses.dataclass(frozen=True)
-class MultiPositive:
+class MultiPositive(BothWays):
     """Every true pair counts in the denominators of the others of its row."""
 
     temperature: float = 0.07
     """Scores are divided by this."""
-
-    def __call__(
-        self,
-        scores: Float[Array, "Q B"],
-        positives: Bool[Array, "Q B"],
-        allowed: Bool[Array, "Q B"],
-        *,
-        step: Int[Array, ""] | int,
-        key: Key[Array, ""] | None = None,
-        vectors: Mapping[str, Array] | None = None,
-    ) -> tuple[Scalar, Metrics]:
-        """The loss and its terms: "context" which video, "query" which query."""
-        return both_ways(self.cost, scores, positives, allowed)
 
     def cost(
         self,

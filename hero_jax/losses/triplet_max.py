@@ -7,34 +7,27 @@ scored m lower. With large batches it collapses early: warm up with `TripletSum`
 """
 
 import dataclasses
-from collections.abc import Mapping
 
 import jax.numpy as jnp
 
-from hero_jax.losses.both_ways import both_ways, hardest
-from hero_jax.types import Array, Bool, Float, Int, Key, Metrics, Scalar
+from hero_jax.losses.both_ways import BothWays, hardest
+from hero_jax.types import Array, Bool, Float
 
 
 @dataclasses.dataclass(frozen=True)
-class TripletMax:
+class TripletMax(BothWays):
     """One hinge for each true pair and way, averaged over pairs."""
 
     margin: float = 0.2
     """Lead that a true pair must have."""
 
-    def __call__(
+    def cost(
         self,
-        scores: Float[Array, "Q B"],
-        positives: Bool[Array, "Q B"],
-        allowed: Bool[Array, "Q B"],
-        *,
-        step: Int[Array, ""] | int,
-        key: Key[Array, ""] | None = None,
-        vectors: Mapping[str, Array] | None = None,
-    ) -> tuple[Scalar, Metrics]:
-        """The loss and its terms: "context" against videos, "query" against queries."""
-        cost = lambda scores, _, negative: hardest_hinge(scores, negative, self.margin)
-        return both_ways(cost, scores, positives, allowed)
+        scores: Float[Array, "N1 N2"],
+        positives: Bool[Array, "N1 N2"],
+        negative: Bool[Array, "N1 N2"],
+    ) -> Float[Array, "N1 N2"]:
+        return hardest_hinge(scores, negative, self.margin)
 
 
 def hardest_hinge(

@@ -55,7 +55,7 @@ class TwoWay:
     @property
     def p_value(self) -> np.ndarray:
         """Two-sided, of no difference."""
-        return 2 * stats.t.sf(np.abs(self.t), self.df)
+        return np.asarray(2 * stats.t.sf(np.abs(self.t), self.df))
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Symmetric, without resampling."""
@@ -243,7 +243,9 @@ def tost(d: Float[np.ndarray, "*N seeds videos"], margin: float) -> np.ndarray:
     """
     whole = two_way(d)
     inside = np.asarray(margin - np.abs(whole.estimate))
-    return stats.t.sf(dataclasses.replace(whole, estimate=inside).t, whole.df)
+    return np.asarray(
+        stats.t.sf(dataclasses.replace(whole, estimate=inside).t, whole.df)
+    )
 
 
 def holm(p_values: Sequence[float]) -> Float[np.ndarray, "N"]:
