@@ -5,7 +5,7 @@ import pytest
 from experiments.crosslingual import mtvr_loo
 from experiments.crosslingual.mtvr_loo import MtvrLoo
 from hero_jax import report
-from tests.experiments.mtvr_releases import write_release
+from tests.experiments.mtvr_releases import NOUNS, write_release
 
 
 def test_the_language_matrix_stands_beside_bm25(tmp_path, capsys):
