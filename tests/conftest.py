@@ -14,6 +14,8 @@ os.environ["XLA_FLAGS"] = " ".join(
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=8",
         "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_parallel_codegen_split_count=1",
         # Quicker to compile without; XLA ends a process that names a flag it has not.
         "--xla_cpu_use_fusion_emitters=false" if JAX < (0, 11) else "",
     ]

@@ -77,7 +77,7 @@ if __name__ == "__main__":
     assert frames.shape == (corpus.videos[0].num_frames, corpus.feature_width)
     assert {"en", "zh"} <= set(corpus.languages)
 """
-SMALL = ["--videos", "12", "--steps", "2", "--batch_size", "6", "--objectives", "vsm"]
+SMALL = ["--videos", "30", "--steps", "3", "--batch_size", "6", "--objectives", "vsm"]
 
 
 @pytest.fixture
@@ -96,7 +96,6 @@ def guarded(tmp_path):
             "GUARD_LOG": str(log),
             "GUARD_BLOCKED": blocked,
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles faster
         }
         ended = subprocess.run(
             [sys.executable, *map(str, arguments)],

@@ -10,12 +10,12 @@ import pytest
 
 COLAB = Path(__file__).resolve().parents[2] / "experiments" / "colab"
 TINY = {
-    "HERO_VIDEOS": "12",
-    "HERO_STEPS": "2",
+    "HERO_VIDEOS": "30",
+    "HERO_STEPS": "3",
     "HERO_BATCH_SIZE": "6",
     "HERO_OBJECTIVES": "vsm",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles faster
 }
+"""Sizes of test_quickstart.py and test_offline.py: what one compiles, another loads."""
 
 
 def cells(notebook):
@@ -42,7 +42,7 @@ def test_the_notebook_runs_as_it_is(tmp_path, monkeypatch):
 
 
 def executed(folder, monkeypatch):
-    """The notebook after a run in a fresh kernel on one device."""
+    """The notebook after a run in a fresh kernel."""
     monkeypatch.setenv("HERO_RUN_DIR", str(folder / "run"))
     root = str(COLAB.parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))

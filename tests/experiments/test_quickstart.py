@@ -40,7 +40,6 @@ def tiny(run_dir, **changes):
         videos=30,
         steps=3,
         batch_size=6,
-        width=16,
         objectives=("vsm", "info_nce"),
     )
     return dataclasses.replace(config, **changes)
@@ -247,7 +246,7 @@ def test_every_cell_with_subtitles_is_three_times_chance(tmp_path, seed):
 def test_killed_again_and_again_it_ends_as_if_nothing_had_been(tmp_path, finished):
     arguments = [
         "--run_dir", tmp_path, "--videos", 30, "--steps", 3, "--batch_size", 6,
-        "--width", 16, "--objectives", "vsm", "info_nce",
+        "--objectives", "vsm", "info_nce",
     ]  # fmt: skip
     call = [sys.executable, "-m", "experiments.quickstart", *map(str, arguments)]
     for seconds in (2, 5, 9, 14, 20, 27, 35):
