@@ -203,7 +203,7 @@ def compile_quickly(run_dir: Path) -> None:
     if JAX < (0, 11) and "fusion_emitters" not in flags:
         flags += " --xla_cpu_use_fusion_emitters=false"
     os.environ["XLA_FLAGS"] = flags.strip()
-    if not jax.config.jax_compilation_cache_dir:  # JAX_COMPILATION_CACHE_DIR
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         path = (run_dir / "compiled").absolute()
         jax.config.update("jax_compilation_cache_dir", str(path))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
