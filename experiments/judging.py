@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
 from data_pipelines import tokenizers
 from data_pipelines.corpus import open_corpus
 from data_pipelines.files import write_whole
@@ -33,7 +31,7 @@ from experiments.common import (
     texts_of,
     wait_for_first,
 )
-from hero_jax import errors, processes, search
+from hero_jax import command_line, errors, processes, search
 from hero_jax.model.hero import HeroConfig
 from hero_jax.optimizer import OptimizerConfig
 from hero_jax.sharding import MeshConfig
@@ -127,7 +125,7 @@ class Judging(abc.ABC):
 def main(options: type[Judging], description: str | None) -> None:
     """The command line of one experiment."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    errors.run_main(lambda: _main(tyro.cli(options, description=description)))
+    errors.run_main(lambda: _main(command_line.parse(options, description=description)))
 
 
 def _main(config: Judging) -> None:

@@ -31,8 +31,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
 from data_pipelines.corpus import open_corpus
 from data_pipelines.files import write_whole
 from experiments.common import (
@@ -49,7 +47,7 @@ from experiments.common import (
     sized_like,
     wait_for_first,
 )
-from hero_jax import checkpoint, errors, processes
+from hero_jax import checkpoint, command_line, errors, processes
 from hero_jax.losses.frame_nce import FrameNce
 from hero_jax.losses.ranking import VSM
 from hero_jax.losses.regression import FrameDistance
@@ -121,7 +119,7 @@ class PretrainTv:
 def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    config = tyro.cli(PretrainTv, description=__doc__)
+    config = command_line.parse(PretrainTv, description=__doc__)
     check(config)
     settle_in(config.run_dir)
     processes.start(processes.from_environment())

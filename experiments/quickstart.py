@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 
 from data_pipelines.build import build_dataset
 from data_pipelines.corpus import open_corpus
@@ -36,7 +35,16 @@ from experiments.common import (
     wait_for_first,
     with_earlier,
 )
-from hero_jax import errors, pictures, processes, report, report_html, search, sharding
+from hero_jax import (
+    command_line,
+    errors,
+    pictures,
+    processes,
+    report,
+    report_html,
+    search,
+    sharding,
+)
 from hero_jax.losses.info_nce import InfoNCE
 from hero_jax.losses.ranking import VSM
 from hero_jax.losses.span import SpanLoss
@@ -99,7 +107,7 @@ class Quickstart:
 def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    config = tyro.cli(Quickstart, description=__doc__)
+    config = command_line.parse(Quickstart, description=__doc__)
     check(config)
     settle_in(config.run_dir)
     processes.start(processes.from_environment())

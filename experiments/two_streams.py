@@ -17,12 +17,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from data_pipelines.files import write_whole
 from experiments import value
 from experiments.common import describe
-from hero_jax import errors, search
+from hero_jax import command_line, errors, search
 from hero_jax.errors import UserError
 from hero_jax.tasks.two_streams import Stream, evaluate
 
@@ -70,7 +68,7 @@ def run(config: TwoStreams) -> dict[str, Any]:
 def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    errors.run_main(lambda: run(tyro.cli(TwoStreams, description=__doc__)))
+    errors.run_main(lambda: run(command_line.parse(TwoStreams, description=__doc__)))
 
 
 if __name__ == "__main__":

@@ -32,8 +32,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
 from data_pipelines import tokenizers
 from data_pipelines.corpus import open_corpus
 from data_pipelines.files import write_whole
@@ -65,7 +63,7 @@ from experiments.violin import Violin
 from experiments.vlep import Vlep
 from experiments.yc2c import Yc2c
 from experiments.yc2r import Yc2r
-from hero_jax import errors, processes, search
+from hero_jax import command_line, errors, processes, search
 from hero_jax.errors import UserError
 from hero_jax.losses.ranking import VSM
 from hero_jax.metrics import predictions, value
@@ -547,7 +545,7 @@ def check(config: Value) -> None:
 def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    errors.run_main(lambda: _main(tyro.cli(Value, description=__doc__)))
+    errors.run_main(lambda: _main(command_line.parse(Value, description=__doc__)))
 
 
 def _main(config: Value) -> None:

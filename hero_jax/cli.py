@@ -4,12 +4,12 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from data_pipelines import convert_db
-from hero_jax import export, importing, report, search
+from hero_jax import command_line, export, importing, report, search
 from hero_jax.errors import run_main
 
 
@@ -145,14 +145,16 @@ class ConvertDb:
 
 def main() -> None:
     """Runs the chosen command; a mistake is one line and exit code 2."""
-    commands = (
+    commands: Any = (
         Annotated[Search, tyro.conf.subcommand("search")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[ConvertDb, tyro.conf.subcommand("convert-db")]
         | Annotated[Import, tyro.conf.subcommand("import")]
         | Annotated[Export, tyro.conf.subcommand("export")]
     )
-    run_main(lambda: tyro.cli(commands, prog="hero-jax", description=__doc__)())
+    run_main(
+        lambda: command_line.parse(commands, prog="hero-jax", description=__doc__)()
+    )
 
 
 if __name__ == "__main__":

@@ -18,9 +18,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
-from hero_jax import errors
+from hero_jax import command_line, errors
 from hero_jax.model import generation
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.transformer import TransformerConfig
@@ -49,7 +48,7 @@ class Captions:
 
 def main() -> None:
     """The command line."""
-    seconds = run(tyro.cli(Captions, description=__doc__))
+    seconds = run(command_line.parse(Captions, description=__doc__))
     for way, spent in seconds.items():
         print(f"{way:<24}{spent:8.3f} s{spent / seconds['cached']:8.2f} x")
 

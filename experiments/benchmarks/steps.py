@@ -25,7 +25,7 @@ import numpy as np
 import tyro
 
 from experiments.common import compile_quickly, keep_memory
-from hero_jax import errors, sharding
+from hero_jax import command_line, errors, sharding
 from hero_jax.learner import Learner, TrainState
 from hero_jax.search import read_config
 from hero_jax.train import make_learner, make_pipelines
@@ -50,7 +50,7 @@ class Steps:
 
 def main() -> None:
     """The command line."""
-    config = tyro.cli(Steps, description=__doc__)
+    config = command_line.parse(Steps, description=__doc__)
     if config.kind:
         print(json.dumps(measure(config)))
         return

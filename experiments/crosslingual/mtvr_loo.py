@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 
 from data_pipelines.bm25 import BM25, rank_of, tokens_of
 from data_pipelines.build import build_dataset
@@ -42,7 +41,7 @@ from experiments.common import (
     with_earlier,
 )
 from experiments.quickstart import CONTRAST, LOCAL, RANKING
-from hero_jax import errors, processes, report, report_html, search
+from hero_jax import command_line, errors, processes, report, report_html, search
 from hero_jax.losses.info_nce import InfoNCE
 from hero_jax.losses.ranking import VSM
 from hero_jax.losses.span import SpanLoss
@@ -97,7 +96,7 @@ class MtvrLoo:
 def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    config = tyro.cli(MtvrLoo, description=__doc__)
+    config = command_line.parse(MtvrLoo, description=__doc__)
     check_options(config, ("steps", "batch_size", "parallel_batch_size"))
     settle_in(config.run_dir)
     processes.start(processes.from_environment())

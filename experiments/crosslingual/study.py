@@ -27,7 +27,6 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-import tyro
 
 from data_pipelines.files import write_whole
 from experiments.common import describe, say, settle_in, small_model
@@ -43,8 +42,8 @@ from experiments.crosslingual.grid import (
     cells,
     tuning,
 )
+from hero_jax import command_line, errors
 from hero_jax import config as configs
-from hero_jax import errors
 from hero_jax.optimizer import OptimizerConfig
 from hero_jax.tasks.moment_retrieval import MomentRetrieval
 from hero_jax.tasks.source import Source
@@ -74,7 +73,7 @@ class Study:
 def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    config = tyro.cli(Study, description=__doc__)
+    config = command_line.parse(Study, description=__doc__)
     if config.workers < 1:
         raise errors.UserError(f"--workers: found {config.workers}, expected 1 or more")
     if config.workers > 1:
