@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
+import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -13,10 +15,16 @@ from jax.sharding import Mesh
 
 from hero_jax import sharding
 from hero_jax.model import initial
+from hero_jax.model.hero import HeroConfig
 from hero_jax.model.multitask import TaskModel
 from hero_jax.optimizer import OptimizerConfig, make_optimizer, make_schedule
 from hero_jax.tasks.base import Task
 from hero_jax.types import Array, Int, Key, Metrics, PyTree, Scalar
+
+T = TypeVar("T")
+
+MOST_PROGRAMS = 64
+"""Programs kept for other runs of the process; beyond them the oldest is forgotten."""
 
 
 @flax.struct.dataclass
@@ -34,7 +42,10 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Learner:
-    """The compiled functions of a run. State goes in and comes out; none is kept."""
+    """The compiled functions of a run. State goes in and comes out; none is kept.
+
+    Runs of one process that have a function in common compile it once.
+    """
 
     tasks: Mapping[str, Task]
     model: TaskModel
@@ -53,7 +64,7 @@ class Learner:
         Parameters depend on their path and the seed alone, so that runs that differ
         in the objective only begin alike.
         """
-        create = jax.jit(self._create, out_shardings=self.state_sharding)
+        create = compiled(self._creation, self.state_sharding)
         return create(jax.random.key(self.seed))
 
     @functools.cached_property
@@ -70,7 +81,15 @@ class Learner:
 
     @functools.cached_property
     def _shapes(self) -> TrainState:
-        return jax.eval_shape(self._create, jax.random.key(self.seed))
+        return shapes_of(self._creation)
+
+    @functools.cached_property
+    def _creation(self) -> "Creation":
+        leaves, structure = jax.tree.flatten(dict(self.samples))
+        shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
+        heads = tuple(self.model.heads.items())
+        training = self.optimizer, self.num_steps
+        return Creation(self.model.config, heads, *training, shapes, structure)
 
     def step(
         self, state: TrainState, batches: PyTree, *, task: str
@@ -80,26 +99,30 @@ class Learner:
         Every leaf of `batches` has a leading axis of micro-batches. The gradient is
         compiled once a task, what it leads to once for all.
         """
-        grads, loss, terms = self._compiled_gradients(state, batches, task=task)
-        state, metrics = self._compiled_update(state, grads, loss)
+        grads, loss, terms = self._gradients[task](state, batches)
+        state, metrics = self._update(state, grads, loss)
         return state, terms | metrics
 
     @functools.cached_property
-    def _compiled_gradients(self) -> Callable[..., tuple[PyTree, Scalar, Metrics]]:
+    def _gradients(self) -> dict[str, Callable[..., tuple[PyTree, Scalar, Metrics]]]:
         whole = sharding.replicated(self.mesh)
-        return jax.jit(
-            self._gradients,
-            static_argnames="task",
-            out_shardings=(self.state_sharding.params, whole, whole),
+        places = (self.state_sharding.params, whole, whole)
+        return {name: compiled(self._gradient(name), places) for name in self.tasks}
+
+    def _gradient(self, name: str) -> "Gradient":
+        return Gradient(
+            self.model.config,
+            name,
+            self.model.heads[name],
+            self.tasks[name],
+            self.accumulation,
+            self.is_accumulation_mean,
         )
 
     @functools.cached_property
-    def _compiled_update(self) -> Callable[..., tuple[TrainState, Metrics]]:
-        return jax.jit(
-            self._update,
-            donate_argnums=0,
-            out_shardings=(self.state_sharding, sharding.replicated(self.mesh)),
-        )
+    def _update(self) -> Callable[..., tuple[TrainState, Metrics]]:
+        places = (self.state_sharding, sharding.replicated(self.mesh))
+        return compiled(Update(self.optimizer, self.num_steps), places, donated=(0,))
 
     def whole(self, params: PyTree) -> PyTree:
         """Parameters in numpy, every one whole, on every host."""
@@ -107,28 +130,48 @@ class Learner:
         gathered = jax.jit(lambda tree: tree, out_shardings=whole)(params)
         return jax.tree.map(np.asarray, gathered)
 
-    @functools.cached_property
-    def _transformation(self) -> optax.GradientTransformationExtraArgs:
-        return make_optimizer(self.optimizer, self.num_steps)
 
-    def _create(self, key: Key[Array, ""]) -> TrainState:
+@dataclasses.dataclass(frozen=True)
+class Creation:
+    """The first state of a run, from its key."""
+
+    config: HeroConfig
+    heads: tuple[tuple[str, nn.Module], ...]
+    optimizer: OptimizerConfig
+    num_steps: int
+    shapes: tuple[tuple[tuple[int, ...], np.dtype], ...]
+    """Of the leaves of a batch of every task."""
+    structure: jax.tree_util.PyTreeDef
+
+    def __call__(self, key: Key[Array, ""]) -> TrainState:
         init_key, step_key = jax.random.split(key)
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(self.samples))
-        drawn = self.model.init(init_key, zeros, method=TaskModel.run_every_head)
-        params = initial.begin(drawn["params"], self.model.config.initializer)
+        zeros = self.structure.unflatten([jnp.zeros(*leaf) for leaf in self.shapes])
+        model = TaskModel(self.config, dict(self.heads))
+        drawn = model.init(init_key, zeros, method=TaskModel.run_every_head)
+        params = initial.begin(drawn["params"], self.config.initializer)
+        transformation = make_optimizer(self.optimizer, self.num_steps)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
-            opt_state=self._transformation.init(params),
+            opt_state=transformation.init(params),
             rng=jax.random.key_data(step_key),
             num_bad=jnp.zeros((), jnp.int32),
         )
 
-    def _update(
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """The state that a gradient leads to."""
+
+    optimizer: OptimizerConfig
+    num_steps: int
+
+    def __call__(
         self, state: TrainState, grads: PyTree, loss: Scalar
     ) -> tuple[TrainState, Metrics]:
         norm = optax.tree.norm(grads)
-        updates, opt_state = self._transformation.update(
+        transformation = make_optimizer(self.optimizer, self.num_steps)
+        updates, opt_state = transformation.update(
             grads, state.opt_state, state.params, step=state.step
         )
         # A step without a finite gradient changes nothing but its own number.
@@ -149,12 +192,24 @@ class Learner:
             state.step + 1, params, opt_state, state.rng, num_bad
         ), metrics
 
-    def _gradients(
-        self, state: TrainState, batches: PyTree, *, task: str
+
+@dataclasses.dataclass(frozen=True)
+class Gradient:
+    """The gradient, loss and terms of one task."""
+
+    config: HeroConfig
+    name: str
+    head: nn.Module
+    task: Task
+    accumulation: int
+    is_accumulation_mean: bool
+
+    def __call__(
+        self, state: TrainState, batches: PyTree
     ) -> tuple[PyTree, Scalar, Metrics]:
         """Over the micro-batches: sum of gradients (G.3), mean of loss and terms."""
         key = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
-        gradient = functools.partial(self._gradient, state, task)
+        gradient = functools.partial(self.of_batch, state)
         if self.accumulation == 1:
             first = jax.tree.map(lambda leaf: leaf[0], batches)
             return gradient(first, jax.random.fold_in(key, 0))
@@ -175,22 +230,66 @@ class Learner:
             mean(terms),
         )
 
-    def _gradient(
-        self, state: TrainState, task: str, batch: PyTree, key: Key[Array, ""]
+    def of_batch(
+        self, state: TrainState, batch: PyTree, key: Key[Array, ""]
     ) -> tuple[PyTree, Scalar, Metrics]:
         dropout_key, loss_key = jax.random.split(key)
+        model = TaskModel(self.config, {self.name: self.head})
 
         def objective(params):
-            predictions = self.model.apply(
+            predictions = model.apply(
                 {"params": params},
-                task,
+                self.name,
                 batch,
                 train=True,
                 rngs={"dropout": dropout_key},
             )
-            return self.tasks[task].loss(
-                predictions, batch, step=state.step, key=loss_key
-            )
+            return self.task.loss(predictions, batch, step=state.step, key=loss_key)
 
         (loss, terms), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         return grads, loss, dict(terms)
+
+
+def compiled(
+    function: Callable[..., T], places: PyTree, *, donated: tuple[int, ...] = ()
+) -> Callable[..., T]:
+    """The function jitted, with its results placed; equal functions are one program."""
+    leaves, structure = jax.tree.flatten(places)
+    of = _compiled if is_hashable(function) else _compiled.__wrapped__
+    return of(function, tuple(leaves), structure, donated)
+
+
+@functools.lru_cache(maxsize=MOST_PROGRAMS)
+def _compiled(
+    function: Callable[..., T],
+    places: tuple[jax.sharding.Sharding, ...],
+    structure: jax.tree_util.PyTreeDef,
+    donated: tuple[int, ...],
+) -> Callable[..., T]:
+    def call(*args):
+        return function(*args)
+
+    call.__name__ = type(function).__name__.lower()
+    return jax.jit(
+        call, out_shardings=structure.unflatten(places), donate_argnums=donated
+    )
+
+
+def shapes_of(creation: Creation) -> TrainState:
+    """Shape and dtype of every leaf of the state; nothing is computed."""
+    of = _shapes_of if is_hashable(creation) else _shapes_of.__wrapped__
+    return of(creation)
+
+
+@functools.lru_cache(maxsize=MOST_PROGRAMS)
+def _shapes_of(creation: Creation) -> TrainState:
+    return jax.eval_shape(lambda key: creation(key), jax.random.key(0))
+
+
+def is_hashable(value: object) -> bool:
+    """Whether equal ones can be found again; not with a list in some task's field."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
