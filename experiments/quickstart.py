@@ -83,7 +83,7 @@ class Quickstart:
     the run directory."""
     videos: int = 520
     """Videos to generate: 70 % train, 10 % validate, 20 % test."""
-    steps: int = 160
+    steps: int = 180
     """Updates of each objective."""
     seed: int = 0
     """Of the videos and of the training."""
