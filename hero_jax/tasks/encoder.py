@@ -74,7 +74,9 @@ class Encoder:
             [text if text is not None else empty for text in chunk]
             for chunk in _chunks(list(texts), size)
         ]
-        rows = max(collate_texts(examples, [chunk], {})[1] for chunk in chunks)
+        # Rounded up: languages that need about as many rows share one program.
+        most = max(collate_texts(examples, [chunk], {})[1] for chunk in chunks)
+        rows = packing.round_up(most, 8)
         vectors = [
             _encode_queries(
                 self.config,
