@@ -274,9 +274,10 @@ def minimal_detectable(
         if np.isinf(df):
             found = stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift)
         else:
-            found = stats.nct.sf(critical, df, shift) + stats.nct.cdf(
-                -critical, df, shift
-            )
+            # Far out scipy's noncentral t is NaN: there nearly all is above critical.
+            above = np.nan_to_num(stats.nct.sf(critical, df, shift), nan=1.0)
+            below = np.nan_to_num(stats.nct.cdf(-critical, df, shift), nan=0.0)
+            found = above + below
         return float(found) - power
 
     return se * float(optimize.brentq(missing, 0, critical + 10))

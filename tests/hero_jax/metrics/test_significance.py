@@ -135,6 +135,8 @@ def test_few_seeds_make_a_difference_harder_to_see():
     # (1.96 + .84) normally; noncentral t with 5 degrees of freedom asks for more.
     assert minimal_detectable(1.0) == pytest.approx(2.8016, abs=1e-3)
     assert 3.3 < minimal_detectable(1.0, df=5) < 3.6
+    for df in np.linspace(1, 400, 50):  # wherever Satterthwaite puts it
+        assert 2.8 < minimal_detectable(1.0, df=df) < 20
 
 
 def test_a_larger_experiment_is_foreseen_from_a_pilot():

@@ -1,0 +1,182 @@
+"""Contrasts between arms of the study, from the ranks in its cells.
+
+A contrast is a weighted sum of arms and sides, one value for each seed and query:
+
+    primary = VSM across - InfoNCE across - (VSM within - InfoNCE within)
+
+An arm's side is the mean of a measure over the (query, subtitle) language pairs of that
+side; seeds are paired, so only those that all arms of a contrast have are used.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.crosslingual.records import Record, as_array
+from hero_jax.errors import UserError
+from hero_jax.metrics import significance
+from hero_jax.types import Float, Int
+
+Found = Mapping[str, Any]
+"""Ranks of one query language under one subtitle language, as a cell records them."""
+Side = Callable[[str, str], bool]
+"""Whether a (query language, subtitle language) pair belongs to it."""
+Measure = Callable[[Found], np.ndarray | None]
+"""A value for each query; None where the arm has no local objective."""
+Term = tuple[float, str, Side]
+"""Weight, arm, side."""
+
+
+def across(asked: str, read: str) -> bool:
+    return asked != read
+
+
+def within(asked: str, read: str) -> bool:
+    return asked == read
+
+
+def reciprocal_rank(found: Found) -> np.ndarray:
+    """VR MRR is its mean."""
+    return 1 / as_array(found["VR"])
+
+
+def first_video(found: Found) -> np.ndarray:
+    """VR R@1 is its mean."""
+    return (as_array(found["VR"]) == 1).astype(float)
+
+
+def first_moment(found: Found) -> np.ndarray | None:
+    """VCMR R@1 at IoU 0.7 is its mean."""
+    if found["VCMR"] is None:
+        return None
+    return (as_array(found["VCMR"]["0.7"]) == 1).astype(float)
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """The cells of one family on one corpus: arm -> seed -> record."""
+
+    name: str
+    corpus: str
+    arms: Mapping[str, Mapping[int, Record]]
+
+    @classmethod
+    def of(cls, records: Iterable[Record], name: str, corpus: str) -> "Family":
+        """Those of the records that belong to it."""
+        arms: dict[str, dict[int, Record]] = {}
+        for record in records:
+            cell = record["cell"]
+            if (cell["family"], cell["corpus"]) == (name, corpus):
+                arms.setdefault(cell["arm"], {})[cell["seed"]] = record
+        return cls(name, corpus, arms)
+
+    def has(self, *arms: str) -> bool:
+        """Whether these arms have a seed in common."""
+        return all(arm in self.arms for arm in arms) and bool(self.seeds(arms))
+
+    def seeds(self, arms: Iterable[str]) -> list[int]:
+        """Those that all of the arms have."""
+        return sorted(set.intersection(*(set(self.arms[arm]) for arm in arms)))
+
+
+def side_values(
+    record: Record, side: Side, measure: Measure
+) -> Float[np.ndarray, "Q"] | None:
+    """Mean over the side's language pairs; `none` is no language."""
+    languages = set(record["ranks"])
+    found = [
+        measure(of_pair)
+        for asked, row in record["ranks"].items()
+        for read, of_pair in row.items()
+        if read in languages and side(asked, read)
+    ]
+    if not found or any(values is None for values in found):
+        return None
+    return np.mean(np.stack([v for v in found if v is not None]), axis=0)
+
+
+def values(
+    family: Family, terms: Sequence[Term], measure: Measure
+) -> tuple[Float[np.ndarray, "seeds Q"], Int[np.ndarray, "Q"]] | None:
+    """The contrast by seed and query, and the queries' videos; None if undefined.
+
+    Raises UserError for cells that were not asked the same queries.
+    """
+    seeds = family.seeds(arm for _, arm, _ in terms)
+    parts = [
+        [side_values(family.arms[arm][seed], side, measure) for seed in seeds]
+        for _, arm, side in terms
+    ]
+    if any(part is None for of_term in parts for part in of_term):
+        return None
+    asked = [family.arms[arm][seed]["videos"] for _, arm, _ in terms for seed in seeds]
+    if any(videos != asked[0] for videos in asked):
+        raise UserError(
+            f"{family.name} {family.corpus}: found cells with different queries, "
+            "expected the same in all; remove those of another dataset"
+        )
+    weights = [weight for weight, _, _ in terms]
+    total = np.einsum("t,tsq->sq", weights, np.array(parts, float))
+    return total, np.array(asked[0])
+
+
+def compared(
+    family: Family, terms: Sequence[Term], measure: Measure, *, num_draws: int = 10_000
+) -> dict[str, float] | None:
+    """What `significance.comparison` says of a contrast; None if undefined."""
+    found = values(family, terms, measure)
+    if found is None:
+        return None
+    by_video = significance.table(*found)
+    result = significance.comparison(by_video, num_draws=num_draws)
+    return result | {"seeds": float(len(by_video))}
+
+
+def equivalent(
+    family: Family, terms: Sequence[Term], measure: Measure, margin: float
+) -> float | None:
+    """p of a difference of at least `margin`; small is equivalence."""
+    found = values(family, terms, measure)
+    return (
+        None
+        if found is None
+        else float(significance.tost(significance.table(*found), margin))
+    )
+
+
+def log_gap(family: Family, arm: str) -> dict[str, float] | None:
+    """ln(across / within) of VR MRR, as `comparison` says it; None at a mean of 0."""
+    sides = [values(family, [(1.0, arm, s)], reciprocal_rank) for s in (across, within)]
+    tables = [significance.table(*found) for found in sides if found is not None]
+    if len(tables) < 2 or any(table.mean() <= 0 for table in tables):
+        return None
+    return significance.comparison(significance.log_ratio(*tables))
+
+
+def difference(upper: str, lower: str, side: Side) -> list[Term]:
+    """One arm less another on one side."""
+    return [(1.0, upper, side), (-1.0, lower, side)]
+
+
+def interaction(upper: str, lower: str) -> list[Term]:
+    """How much more one arm gains over another across languages than within."""
+    away = [
+        (-weight, arm, side) for weight, arm, side in difference(upper, lower, within)
+    ]
+    return [*difference(upper, lower, across), *away]
+
+
+def mean_of(arm: str, side: Side) -> list[Term]:
+    return [(1.0, arm, side)]
+
+
+def pair(asked: str, read: str) -> Side:
+    """The side of one query language and one subtitle language."""
+    return functools.partial(_is_pair, asked, read)
+
+
+def _is_pair(asked: str, read: str, other_asked: str, other_read: str) -> bool:
+    return (asked, read) == (other_asked, other_read)

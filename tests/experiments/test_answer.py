@@ -1,0 +1,137 @@
+"""Tables from cells in which the true answer was planted."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from experiments.crosslingual import answer, contrasts, records
+from experiments.crosslingual.answer import Answer
+from experiments.crosslingual.contrasts import Family, across, within
+from hero_jax.errors import UserError
+
+LANGUAGES = ("en", "zh")
+NUM_VIDEOS, PER_VIDEO = 80, 2
+GAIN = {"vsm": 0.8, "vsm_global": 0.8, "info_nce": 0.0, "info_nce_local": 0.0}
+"""By how much log ranks fall across languages, for one arm less another."""
+
+
+def record(arm, seed, *, gain, family="confirmatory", trial=0, **changes):
+    """Ranks of one cell: videos are easy or hard, seeds differ, and arms across."""
+    videos = np.repeat(np.arange(NUM_VIDEOS), PER_VIDEO)
+    hard = np.random.default_rng(0).normal(2, 1, NUM_VIDEOS)[videos]
+    rng = np.random.default_rng([1, seed])
+    pairs = itertools.product(LANGUAGES, (*LANGUAGES, "none"))
+    noise = {pair: rng.normal(0, 0.5, len(videos)) for pair in pairs}
+    shift = rng.normal(0, 0.1)
+
+    def ranks(asked, read):
+        less = gain if asked != read else 0.0
+        logs = hard + noise[asked, read] + shift - less
+        found = np.maximum(1, np.round(np.exp(logs))).astype(int).tolist()
+        local = {"0.7": found} if arm in ("vsm", "info_nce_local") else None
+        return {"VR": found, "SVMR": local, "VCMR": local}
+
+    cell = {
+        "family": family, "corpus": "mtvr_loo", "arm": arm, "trial": trial,
+        "seed": seed, "steps": 7,
+    }  # fmt: skip
+    reads = (*LANGUAGES, "none")
+    return {
+        "cell": cell | changes,
+        "videos": videos.tolist(),
+        "ranks": {a: {r: ranks(a, r) for r in reads} for a in LANGUAGES},
+    }
+
+
+@pytest.fixture(scope="module")
+def found():
+    return [record(arm, s, gain=gain) for arm, gain in GAIN.items() for s in range(6)]
+
+
+@pytest.fixture(scope="module")
+def family(found):
+    return Family.of(found, "confirmatory", "mtvr_loo")
+
+
+def test_a_planted_interaction_is_found_with_its_sign_and_size(family):
+    terms = contrasts.interaction("vsm", "info_nce")
+    result = contrasts.compared(family, terms, contrasts.reciprocal_rank)
+    mean = lambda arm, side: np.mean(
+        [
+            contrasts.side_values(r, side, contrasts.reciprocal_rank)
+            for r in family.arms[arm].values()
+        ]
+    )
+    by_hand = (mean("vsm", across) - mean("info_nce", across)) - (
+        mean("vsm", within) - mean("info_nce", within)
+    )
+    assert result["estimate"] == pytest.approx(by_hand)
+    assert result["low"] > 0 and result["p"] < 0.01
+    assert contrasts.equivalent(family, terms, contrasts.reciprocal_rank, 0.01) > 0.5
+
+
+def test_a_planted_null_is_not_found(family):
+    terms = contrasts.interaction("vsm", "vsm_global")
+    result = contrasts.compared(family, terms, contrasts.reciprocal_rank)
+    assert result["estimate"] == 0 and result["p"] > 0.05
+    assert contrasts.equivalent(family, terms, contrasts.reciprocal_rank, 0.01) < 0.05
+
+
+def test_none_is_no_language(family):
+    of_one = family.arms["vsm"][0]
+    ranks = {a: {**row, "none": None} for a, row in of_one["ranks"].items()}
+    without = dict(of_one, ranks=ranks)
+    for side in (across, within):
+        np.testing.assert_array_equal(
+            contrasts.side_values(without, side, contrasts.reciprocal_rank),
+            contrasts.side_values(of_one, side, contrasts.reciprocal_rank),
+        )
+
+
+def test_only_seeds_that_both_arms_have_are_compared(found):
+    some = [r for r in found if r["cell"]["arm"] != "vsm" or r["cell"]["seed"] < 4]
+    family = Family.of(some, "confirmatory", "mtvr_loo")
+    terms = contrasts.interaction("vsm", "info_nce")
+    result = contrasts.compared(family, terms, contrasts.reciprocal_rank)
+    assert result["seeds"] == 4
+
+
+def test_an_arm_that_points_at_nothing_has_no_moments(family):
+    terms = contrasts.difference("vsm", "info_nce", across)
+    assert contrasts.compared(family, terms, contrasts.first_moment) is None
+    local = contrasts.difference("vsm", "info_nce_local", across)
+    assert contrasts.compared(family, local, contrasts.first_moment)["estimate"] > 0
+
+
+def test_cells_of_other_queries_are_refused(found):
+    other = dict(found[0], videos=found[0]["videos"][::-1])
+    family = Family.of([other, *found[1:]], "confirmatory", "mtvr_loo")
+    with pytest.raises(UserError, match="different queries"):
+        contrasts.values(
+            family, contrasts.interaction("vsm", "info_nce"), contrasts.first_video
+        )
+
+
+def test_every_table_is_rebuilt_from_the_cells(found, tmp_path, monkeypatch):
+    trials = [
+        record("vsm", 1000, gain=0.1 * t, family="tuning", trial=t) for t in range(4)
+    ]
+    for number, one in enumerate([*found, *trials]):
+        records.write(records.path_of(tmp_path / "cells", str(number)), one)
+    monkeypatch.setattr("sys.argv", ["answer", "--out", str(tmp_path)])
+    answer.main()
+    text = (tmp_path / "tables.md").read_text("utf-8")
+    assert "28 finished cells" in text
+    assert "| only the hardest" not in text  # no cell of triplet_max
+    assert text.count("| hinge instead of softmax, with local alignment |") == 3
+    assert text.count("| vsm | ") == 1 + 4  # by itself, and its trials
+    rows = [line.count("|") for line in text.splitlines() if line.startswith("|")]
+    assert all(count >= 4 for count in rows)
+
+
+def test_a_study_without_cells_says_what_to_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["answer", "--out", str(tmp_path)])
+    with pytest.raises(UserError, match=r"crosslingual\.study --out"):
+        answer.main()
+    assert Answer(tmp_path).out == tmp_path
