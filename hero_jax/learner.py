@@ -5,7 +5,6 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from jax.sharding import Mesh
 from hero_jax import sharding
 from hero_jax.model import initial
 from hero_jax.model.hero import HeroConfig
-from hero_jax.model.multitask import TaskModel
+from hero_jax.model.multitask import Head, TaskModel
 from hero_jax.optimizer import OptimizerConfig, make_optimizer, make_schedule
 from hero_jax.tasks.base import Task
 from hero_jax.types import Array, Int, Key, Metrics, PyTree, Scalar
@@ -136,7 +135,7 @@ class Creation:
     """The first state of a run, from its key."""
 
     config: HeroConfig
-    heads: tuple[tuple[str, nn.Module], ...]
+    heads: tuple[tuple[str, Head], ...]
     optimizer: OptimizerConfig
     num_steps: int
     shapes: tuple[tuple[tuple[int, ...], np.dtype], ...]
@@ -199,7 +198,7 @@ class Gradient:
 
     config: HeroConfig
     name: str
-    head: nn.Module
+    head: Head
     task: Task
     accumulation: int
     is_accumulation_mean: bool

@@ -8,12 +8,15 @@ import flax.linen as nn
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.types import PyTree
 
+Head = nn.Module
+"""What a task adds to the encoder, and is called with it."""
+
 
 class TaskModel(nn.Module):
     """HERO and one head per task; a head is called with the shared encoder."""
 
     config: HeroConfig
-    heads: Mapping[str, nn.Module]
+    heads: Mapping[str, Head]
 
     def setup(self) -> None:
         self.hero = Hero(self.config)
