@@ -2,8 +2,8 @@
 
     python -m experiments.crosslingual.answer --out docs/study
 
-Reads OUT/cells and writes OUT/tables.md. A table says which seeds it rests on, and is
-left out while its cells are missing.
+Reads OUT/cells and writes OUT/tables.md and, with the curves, OUT/tables.html. A table
+says on how many seeds it rests, and is left out while its cells are missing.
 """
 
 import dataclasses
@@ -17,6 +17,14 @@ from experiments.crosslingual import contrasts, records
 from experiments.crosslingual.contrasts import Family, Measure, Term, across, within
 from experiments.crosslingual.corpora import CORPORA
 from experiments.crosslingual.grid import ARMS, PRIMARY, SECONDARY
+from experiments.crosslingual.pages import (
+    Block,
+    Figure,
+    Section,
+    Table,
+    as_html,
+    as_markdown,
+)
 from experiments.crosslingual.records import Record
 from hero_jax import command_line, errors
 from hero_jax.metrics import significance
@@ -26,6 +34,7 @@ MARGIN = 0.01
 
 Comparison = Mapping[str, float]
 Columns = Mapping[str, Callable[[Comparison], str]]
+Rows = Mapping[tuple[str, ...], Comparison | None]
 
 INGREDIENTS: Mapping[str, tuple[str, str]] = {
     "hinge instead of softmax, without local alignment": ("vsm_global", "info_nce"),
@@ -44,7 +53,7 @@ class Answer:
     """Rebuild the tables of a study."""
 
     out: Path
-    """Where the study wrote its cells; tables.md goes there, too."""
+    """Where the study wrote its cells; the tables go there, too."""
 
 
 def main() -> None:
@@ -57,20 +66,19 @@ def main() -> None:
             f"{config.out / 'cells'}: found no finished cell; run `python -m "
             f"experiments.crosslingual.study --out {config.out}` first"
         )
-    write_whole(config.out / "tables.md", tables(found))
-    say(f"{config.out / 'tables.md'}: tables of {len(found)} cells")
+    sections = tables(found)
+    write_whole(config.out / "tables.md", as_markdown(TITLE, sections))
+    write_whole(config.out / "tables.html", as_html(TITLE, sections))
+    say(f"{config.out / 'tables.html'}: tables of {len(found)} cells")
 
 
-def tables(found: Sequence[Record]) -> str:
-    """All tables as Markdown."""
-    sections = [
-        f"# Tables of the study\n\n{len(found)} finished cells. {LEGEND}",
-        *of_families(found),
-        tuning(found),
-    ]
-    return "\n\n".join(filter(None, sections)) + "\n"
+def tables(found: Sequence[Record]) -> list[Section]:
+    """All of them, the head first."""
+    head = Section("What this rests on", (f"{len(found)} finished cells.", LEGEND))
+    return [head, *of_families(found), *tuning(found), *curves(found)]
 
 
+TITLE = "Does Video-Subtitle Matching help retrieval across languages? Tables"
 LEGEND = (
     "Numbers in brackets are 95 % intervals for other seeds and other videos "
     "(hierarchical bootstrap with the width of the two-way analysis of variance); p is "
@@ -78,63 +86,57 @@ LEGEND = (
 )
 
 
-def of_families(found: Sequence[Record]) -> Iterator[str]:
+def of_families(found: Sequence[Record]) -> Iterator[Section]:
     """The sections of every family and corpus that has cells."""
     names = {(r["cell"]["family"], r["cell"]["corpus"]) for r in found}
     for name in ("confirmatory", "english_only", "replication", "longer"):
         for corpus in sorted(corpus for of, corpus in names if of == name):
             family = Family.of(found, name, corpus)
-            parts = (endpoint, arms, main_effects, ingredients)
-            content = [part(family) for part in parts]
-            yield "\n\n".join([heading(family), *filter(None, content)])
+            parts = (facts, endpoint, arms, main_effects, ingredients)
+            blocks = tuple(block for part in parts for block in part(family))
+            yield Section(f"{name}: {corpus}", blocks)
 
 
-def heading(family: Family) -> str:
-    """Which corpus, and what its frames are."""
-    steps = sorted(
-        {r["cell"]["steps"] for by in family.arms.values() for r in by.values()}
-    )
-    return (
-        f"## {family.name}: {family.corpus}\n\nVisual features: "
-        f"{CORPORA[family.corpus].visual}. {', '.join(map(str, steps))} steps."
-    )
+def facts(family: Family) -> list[Block]:
+    """What its frames are, and how long was trained."""
+    steps = {r["cell"]["steps"] for by in family.arms.values() for r in by.values()}
+    visual = CORPORA[family.corpus].visual
+    return [f"Visual features: {visual}. {', '.join(map(str, sorted(steps)))} steps."]
 
 
-def endpoint(family: Family) -> str:
+def endpoint(family: Family) -> list[Block]:
     """The answer: does VSM help more across languages than within?"""
     if not family.has("vsm", "info_nce"):
-        return ""
+        return []
     terms = contrasts.interaction("vsm", "info_nce")
     primary = contrasts.compared(family, terms, contrasts.reciprocal_rank)
     equal = contrasts.equivalent(family, terms, contrasts.reciprocal_rank, MARGIN)
-    rows = {PRIMARY: primary} | secondary(family)
-    lines = table("endpoint", rows, {**ESTIMATE, "p": lambda c: p_value(c["p"])})
+    rows: Rows = {(PRIMARY,): primary, **secondary(family)}
+    shown = table(("endpoint",), rows, {**ESTIMATE, "p": lambda c: p_value(c["p"])})
     if primary is None or equal is None:
-        return lines
+        return [shown]
     seen = significance.minimal_detectable(primary["se"], primary["df"])
-    return (
-        f"{lines}\n\nEquivalence within {MARGIN} MRR: p = {p_value(equal)}. A true "
-        f"difference of {seen:.3f} would be found with 80 % power."
-    )
+    return [
+        shown,
+        f"Equivalence within {MARGIN} MRR: p = {p_value(equal)}. A true difference of "
+        f"{seen:.3f} would be found with 80 % power.",
+    ]
 
 
-def secondary(family: Family) -> dict[str, Comparison | None]:
+def secondary(family: Family) -> Rows:
     """Moments: InfoNCE points at none, so its arm with local alignment stands in."""
     if not family.has("vsm", "info_nce_local"):
         return {}
     terms = contrasts.interaction("vsm", "info_nce_local")
     name = f"{SECONDARY}, InfoNCE with local alignment"
-    return {name: contrasts.compared(family, terms, contrasts.first_moment)}
+    return {(name,): contrasts.compared(family, terms, contrasts.first_moment)}
 
 
-def arms(family: Family) -> str:
+def arms(family: Family) -> list[Block]:
     """Every arm by itself."""
     rows = {arm: arm_row(family, arm) for arm in ordered(family)}
-    columns = {name: name for row in rows.values() for name in row}
-    lines = [f"| arm | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for arm, row in rows.items():
-        lines.append(f"| {arm} | {' | '.join(row.get(c, '') for c in columns)} |")
-    return "\n".join(lines)
+    header = ("arm", *next(iter(rows.values())))
+    return [Table(header, tuple((arm, *row.values()) for arm, row in rows.items()))]
 
 
 def arm_row(family: Family, arm: str) -> dict[str, str]:
@@ -160,37 +162,39 @@ def arm_row(family: Family, arm: str) -> dict[str, str]:
 PLACES = {1.0: 3, 100.0: 1}
 
 
-def main_effects(family: Family) -> str:
+def main_effects(family: Family) -> list[Block]:
     """VSM against each of the others, across and within languages."""
     others = [arm for arm in ordered(family) if arm != "vsm" and family.has("vsm", arm)]
     return effects("VSM less", family, {arm: ("vsm", arm) for arm in others})
 
 
-def ingredients(family: Family) -> str:
+def ingredients(family: Family) -> list[Block]:
     """What VSM bundles, one exchange at a time."""
     found = {what: pair for what, pair in INGREDIENTS.items() if family.has(*pair)}
     return effects("exchange", family, found)
 
 
-def effects(title: str, family: Family, pairs: Mapping[str, tuple[str, str]]) -> str:
+def effects(
+    title: str, family: Family, pairs: Mapping[str, tuple[str, str]]
+) -> list[Block]:
     """Differences in VR MRR across and within languages, and their difference."""
     kinds: Mapping[str, Callable[[str, str], Sequence[Term]]] = {
         "across": lambda upper, lower: contrasts.difference(upper, lower, across),
         "within": lambda upper, lower: contrasts.difference(upper, lower, within),
         "across - within": contrasts.interaction,
     }
-    rows = {
-        f"{what} | {kind}": contrasts.compared(
+    found = {
+        (what, kind): contrasts.compared(
             family, terms(*pair), contrasts.reciprocal_rank
         )
         for what, pair in pairs.items()
         for kind, terms in kinds.items()
     }
-    known = {name: row for name, row in rows.items() if row is not None}
+    known = {name: row for name, row in found.items() if row is not None}
     if not known:
-        return ""
+        return []
     adjusted = significance.holm([row["p"] for row in known.values()])
-    corrected = {
+    rows: Rows = {
         name: {**row, "holm": holm}
         for (name, row), holm in zip(known.items(), adjusted)
     }
@@ -199,24 +203,45 @@ def effects(title: str, family: Family, pairs: Mapping[str, tuple[str, str]]) ->
         "p": lambda c: p_value(c["p"]),
         "Holm": lambda c: p_value(c["holm"]),
     }
-    return table(f"{title} | languages", corrected, columns)
+    return [table((title, "languages"), rows, columns)]
 
 
-def tuning(found: Iterable[Record]) -> str:
-    """All trials, the chosen ones among them."""
-    rows = [r for r in found if r["cell"]["family"] == "tuning"]
-    if not rows:
-        return ""
-    lines = ["## tuning", "", "| arm | trial | settings | VR MRR across | within |"]
-    lines.append("|---|---|---|---|---|")
-    for record in sorted(rows, key=lambda r: (r["cell"]["arm"], r["cell"]["trial"])):
-        cell = record["cell"]
-        scores = [records.reciprocal_rank(record, is_cross=c) for c in (True, False)]
-        settings = ARMS[cell["arm"]][cell["trial"]]
-        text = f"{settings.objective}, learning rate {settings.learning_rate:g}"
-        numbers = " | ".join(f"{score:.3f}" for score in scores)
-        lines.append(f"| {cell['arm']} | {cell['trial']} | `{text}` | {numbers} |")
-    return "\n".join(lines)
+def tuning(found: Iterable[Record]) -> list[Section]:
+    """All trials."""
+    trials = [r for r in found if r["cell"]["family"] == "tuning"]
+    by_trial = sorted(trials, key=lambda r: (r["cell"]["arm"], r["cell"]["trial"]))
+    header = ("arm", "trial", "settings", "VR MRR across", "VR MRR within")
+    rows = tuple(map(trial_row, by_trial))
+    return [Section("tuning", (Table(header, rows),))] if rows else []
+
+
+def trial_row(record: Record) -> tuple[str, ...]:
+    """An arm, one of its trials, and what it reached on the validation split."""
+    arm, trial = record["cell"]["arm"], record["cell"]["trial"]
+    settings = ARMS[arm][trial]
+    text = f"`{settings.objective}`, learning rate {settings.learning_rate:g}"
+    scores = [records.reciprocal_rank(record, is_cross=c) for c in (True, False)]
+    return (arm, str(trial), text, *(f"{score:.3f}" for score in scores))
+
+
+def curves(found: Iterable[Record]) -> list[Section]:
+    """Validation and loss over training, where it was validated on the way."""
+    drawn = {
+        record["cell"]["arm"]: points(record["curve"])
+        for record in found
+        if record["cell"]["family"] == "curve"
+    }
+    note = "One seed an arm, on the validation split."
+    return [Section("curves", (note, Figure(drawn)))] if drawn else []
+
+
+def points(curve: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[int, float]]]:
+    """Term -> (step, value) wherever it was written down."""
+    terms = dict.fromkeys(name for row in curve for name in row if "/" in name)
+    return {
+        term: [(int(row["step"]), row[term]) for row in curve if term in row]
+        for term in (*terms, "grad_norm")
+    }
 
 
 # --- How numbers are written. ---
@@ -226,14 +251,16 @@ def ordered(family: Family) -> list[str]:
     return [arm for arm in ARMS if arm in family.arms]
 
 
-def table(title: str, rows: Mapping[str, Comparison | None], columns: Columns) -> str:
+def table(title: tuple[str, ...], rows: Rows, columns: Columns) -> Table:
     """One row a contrast; those that are undefined say so."""
-    width = title.count("|") + 1 + len(columns)
-    lines = [f"| {title} | {' | '.join(columns)} |", "|---" * width + "|"]
-    for name, row in rows.items():
-        shown = [of(row) if row is not None else "undefined" for of in columns.values()]
-        lines.append(f"| {name} | {' | '.join(shown)} |")
-    return "\n".join(lines)
+    written = lambda row, of: "undefined" if row is None else of(row)
+    return Table(
+        (*title, *columns),
+        tuple(
+            (*name, *(written(row, of) for of in columns.values()))
+            for name, row in rows.items()
+        ),
+    )
 
 
 def interval(c: Comparison) -> str:

@@ -117,12 +117,17 @@ def test_every_table_is_rebuilt_from_the_cells(found, tmp_path, monkeypatch):
     trials = [
         record("vsm", 1000, gain=0.1 * t, family="tuning", trial=t) for t in range(4)
     ]
-    for number, one in enumerate([*found, *trials]):
+    curve = [{"step": s, "moments/loss": 1 / s, "grad_norm": 1.0} for s in (1, 2, 3)]
+    drawn = dict(record("vsm", 1000, gain=0, family="curve"), curve=curve)
+    for number, one in enumerate([*found, *trials, drawn]):
         records.write(records.path_of(tmp_path / "cells", str(number)), one)
     monkeypatch.setattr("sys.argv", ["answer", "--out", str(tmp_path)])
     answer.main()
+    page = (tmp_path / "tables.html").read_text("utf-8")
+    assert page.count("<tr>") > 30 and "<script" not in page
+    assert "<polyline" in page and "moments/loss by step" in page
     text = (tmp_path / "tables.md").read_text("utf-8")
-    assert "28 finished cells" in text
+    assert "29 finished cells" in text
     assert "| only the hardest" not in text  # no cell of triplet_max
     assert text.count("| hinge instead of softmax, with local alignment |") == 3
     assert text.count("| vsm | ") == 1 + 4  # by itself, and its trials
