@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from data_pipelines.readers.errors import InputError, in_words
@@ -30,6 +31,13 @@ def answer(command: Callable[[], None]) -> int:
         print("interrupted (the same command starts again)", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def folder(text: str) -> Path:
+    """A folder's name, which is not empty: "" would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("found an empty name, expected a folder")
+    return Path(text)
 
 
 def checked_workers(workers: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import jax
 
 from data_pipelines import tokenizers
+from data_pipelines.build import Built
 from data_pipelines.schema import Corpus
 from hero_jax import checkpoint, processes, report, text_encoders
 from hero_jax.errors import UserError
@@ -97,6 +98,13 @@ def sized_like(start: Path | None, model: HeroConfig) -> HeroConfig:
     if start is None or not text_encoders.is_language_model(start):
         return model
     return text_encoders.config_like(start, model)
+
+
+def say_built(built: Built) -> None:
+    """What was built, after what was odd about its files."""
+    for warning in built.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    say(str(built))
 
 
 def make_tokenizer(path: Path, corpus: Corpus, *, vocab_size: int) -> None:

@@ -30,6 +30,7 @@ from experiments.common import (
     is_first,
     make_tokenizer,
     say,
+    say_built,
     settle_in,
     small_model,
     wait_for_first,
@@ -126,6 +127,9 @@ def _run(config: Quickstart) -> Mapping[str, Any]:
     begin = time.monotonic()
     sharding.make_mesh(config.mesh)  # refused before anything is made
     source, raw = prepare(config)
+    source.open("test")  # a corpus without it is refused before anything is trained
+    if (size := batch_size(config, source)) != config.batch_size:
+        say(f"batches of {size} videos: what the corpus and the mesh admit")
     results: dict[str, Any] = {}
     for name in config.objectives:
         run_dir = config.run_dir / name
@@ -154,7 +158,7 @@ def prepare(config: Quickstart) -> tuple[Source, Path]:
         built = build_dataset(
             "microtv", data_dir=data_dir, out=out, workers=workers, is_replacing=False
         )
-        say(str(built))
+        say_built(built)
         corpus = open_corpus(out, "microtv", "train")
         make_tokenizer(config.run_dir / "tokenizer.json", corpus, vocab_size=1500)
     wait_for_first()
@@ -223,7 +227,7 @@ def publish(
         "seed": config.seed,
         "steps": config.steps,
         "videos": num_videos(raw),
-        "batch_size": config.batch_size,
+        "batch_size": batch_size(config, source_of(config)),
         "width": config.width,
     }
     path = config.run_dir / "results.json"

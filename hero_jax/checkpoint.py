@@ -289,6 +289,8 @@ def read_record(directory: Path, step: int) -> dict[str, Any]:
         raise Damaged(f"the record cannot be read: {type(error).__name__}") from None
     if not isinstance(record, dict) or not integrity.is_sealed(record):
         raise Damaged("the record has changed since it was written")
+    if record["step"] != step:
+        raise Damaged(f"it holds what was saved at step {record['step']}")
     if record["format"] != FORMAT:
         raise UserError(
             f"{directory}: step {step} has format {record['format']}, this program "

@@ -1,5 +1,6 @@
 """Mistakes a reader can put right: one line and an exit code, no traceback."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ BAD_INPUT = 2
 """Exit code: a file, an option or a directory is not as it should be."""
 BUSY = 75
 """Exit code: nothing is wrong with the request; the same command may work later."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UserError(ValueError):
@@ -28,7 +30,8 @@ class BusyError(UserError):
 def run_main(main: Callable[[], Any]) -> None:
     """Runs `main`; a mistake of the user ends the process with its line and its code.
 
-    Mistakes are ValueErrors with an `exit_code`: ours, and those of `data_pipelines`.
+    Mistakes are ValueErrors with an `exit_code`: ours, and those of `data_pipelines`;
+    and files that cannot be read or written, or are of another kind.
     """
     try:
         main()
@@ -37,6 +40,11 @@ def run_main(main: Callable[[], Any]) -> None:
             raise
         print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
         leave(error.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr, flush=True)
+        leave(BUSY if error.errno in FULL else BAD_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
         leave(130)

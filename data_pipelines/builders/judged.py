@@ -145,6 +145,7 @@ class Release:
                     durations={v.video_id: v.duration for v in timelines[split]},
                     tally=self.request.tally,
                     allow_missing=self.request.allow_missing,
+                    is_labelled=split == "train",
                 ),
             )
             for split, lines in files.items()

@@ -172,4 +172,5 @@ def check_contents(root: Path, manifest: Manifest, names: Sequence[str]) -> None
 def check_split(root: Path, manifest: Manifest, split: str) -> None:
     if split not in manifest.splits:
         known = ", ".join(manifest.splits)
-        raise wrong(root, "split", f"found {found(split)}, expected one of {known}")
+        problem = f"{found(split)} is not in it, expected one of {known}"
+        raise wrong(root, "splits", problem, "add it to the data and build again")

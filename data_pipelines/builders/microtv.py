@@ -119,6 +119,7 @@ class _Reader:
             tally=self.request.tally,
             languages=self.languages,
             allow_missing=self.request.allow_missing,
+            is_labelled=split == "train",
             seen=self.seen[dataset],
         )
         return read(file, reading)

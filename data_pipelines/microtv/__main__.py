@@ -2,9 +2,8 @@
 
 import os
 import sys
-from pathlib import Path
 
-from data_pipelines.command import Parser, answer, checked_workers
+from data_pipelines.command import Parser, answer, checked_workers, folder
 from data_pipelines.microtv.generate import generate
 
 
@@ -18,7 +17,7 @@ def _run(arguments: list[str] | None) -> None:
         prog="python -m data_pipelines.microtv",
         description="Generates a miniature TV corpus, subtitled in three languages.",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to fill")
+    parser.add_argument("--out", type=folder, required=True, help="folder to fill")
     parser.add_argument("--videos", type=int, default=520, help="how many, 5 to 1200")
     parser.add_argument(
         "--seed", type=int, default=0, help="another seed, other videos"

@@ -23,6 +23,7 @@ def read_captions(path: Path, reading: Reading) -> tuple[CaptionedMoment, ...]:
 
 def _moment(row: Row, video_id: str, reading: Reading) -> CaptionedMoment:
     moment_id = reading.new_id(row, "clip_id")
+    reading.needs(row, "descs")
     captions = row.rows("descs") if row.values.get("descs") is not None else []
     return CaptionedMoment(
         moment_id=moment_id,

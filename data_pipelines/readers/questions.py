@@ -32,6 +32,7 @@ def _question(row: Row, video_id: str, reading: Reading) -> Question:
     is_about_events = row.has("events")
     answers = _events(row) if is_about_events else _answers(row)
     label = "answer" if is_about_events else "answer_idx"
+    reading.needs(row, label)
     return Question(
         question_id=reading.new_id(row, "example_id" if is_about_events else "qid"),
         video_id=video_id,
@@ -46,6 +47,8 @@ def _answers(row: Row) -> list[tuple[Row, str]]:
     """a0, a1 ... as many as there are, at least two."""
     fields = [f"a{i}" for i in range(MAX_ANSWERS)]
     count = next((i for i, name in enumerate(fields) if not row.has(name)), MAX_ANSWERS)
+    if later := [name for name in fields[count:] if row.has(name)]:
+        raise row.wrong(fields[count], f"is missing, but there is {later[0]}")
     return [(row, name) for name in fields[: max(count, 2)]]
 
 

@@ -24,6 +24,8 @@ class Reading:
     """Texts in another language are refused, missing ones counted; none admit any."""
     allow_missing: bool = False
     """Drop and count lines about unknown videos."""
+    is_labelled: bool = False
+    """Refuse lines without the label or captions that training needs."""
     seen: dict[str, str] = dataclasses.field(default_factory=dict)
     """Id -> where it was used; one dict for several files."""
 
@@ -44,6 +46,11 @@ class Reading:
         problem = f"{found(video_id)} is not among the {len(self.durations)} videos"
         remedy = "add the video, or pass --allow_missing to drop the line"
         raise row.wrong(field, problem, remedy)
+
+    def needs(self, row: Row, field: str) -> None:
+        """Refuses a line to train on that does not say what it is to teach."""
+        if self.is_labelled and row.values.get(field) in (None, []):
+            raise row.wrong(field, "is missing or empty", "training needs it")
 
     def new_id(self, row: Row, field: str) -> str:
         """The line's id, which no line had before."""

@@ -39,7 +39,8 @@ def read_statements(path: Path, reading: Reading) -> tuple[Statement, ...]:
 
 
 def _statement(row: Row, video_id: str, reading: Reading) -> Statement:
-    is_value = row.has("statement")
+    is_value = row.has("statement") or row.has("example_id")
+    reading.needs(row, "answer" if is_value else "label")
     return Statement(
         statement_id=reading.new_id(row, "example_id" if is_value else "desc_id"),
         video_id=video_id,

@@ -39,6 +39,7 @@ from experiments.common import (
     is_first,
     make_tokenizer,
     say,
+    say_built,
     settle_in,
     small_model,
     wait_for_first,
@@ -144,7 +145,7 @@ def prepare(config: MtvrLoo) -> Source:
             fold=config.fold,
             is_replacing=False,
         )
-        say(str(built))
+        say_built(built)
         make_tokenizer(tokenizer, open_corpus(out, name, "train"), vocab_size=8000)
     wait_for_first()
     return Source(

@@ -199,6 +199,13 @@ def test_a_changed_record_is_damage(run_dir):
     assert restore(run_dir)[0] == 4
 
 
+def test_another_step_under_the_name_of_the_newest_is_damage(run_dir):
+    shutil.rmtree(run_dir / "checkpoints/8")
+    shutil.copytree(run_dir / "checkpoints/4", run_dir / "checkpoints/8")
+    assert restore(run_dir)[0] == 4
+    assert [path.name[:2] for path in (run_dir / "quarantine").iterdir()] == ["8-"]
+
+
 # --- What does not fit ---
 
 

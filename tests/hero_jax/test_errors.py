@@ -22,6 +22,8 @@ def raising(error):
         (BusyError("runs/x: process 7 on a is already training here"), 75),
         (InputError("a.srt:1: start: found -1"), 2),
         (KeyboardInterrupt(), 130),
+        (IsADirectoryError(21, "Is a directory", "runs/x/.lock"), 2),
+        (OSError(28, "No space left on device", "runs/x/results.json"), 75),
     ],
 )
 def test_a_mistake_ends_in_one_line_and_its_code(capsys, error, code):

@@ -58,3 +58,13 @@ def test_a_mistake_is_named_by_line_and_field(tmp_path, change, message):
     with pytest.raises(InputError) as error:
         read(tmp_path, TVC | change)
     assert f"captions.jsonl:1: {message}" in str(error.value)
+
+
+@pytest.mark.parametrize("descs", [None, []])
+def test_a_moment_to_train_on_needs_a_caption(tmp_path, descs):
+    path = tmp_path / "captions.jsonl"
+    path.write_text(json.dumps(TVC | {"descs": descs}) + "\n")
+    options = {"durations": {"v1": None}, "tally": Tally()}
+    assert read_captions(path, Reading(**options))[0].captions == ()
+    with pytest.raises(InputError, match=":1: descs: is missing or empty"):
+        read_captions(path, Reading(**options, is_labelled=True))

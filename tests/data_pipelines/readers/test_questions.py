@@ -128,3 +128,17 @@ def test_lines_about_unknown_videos_are_dropped_when_asked(tmp_path):
                 allow_missing=True)  # fmt: skip
     assert len(rows) == 1
     assert tally["lines about unknown videos, dropped"] == 1
+
+
+@pytest.mark.parametrize("row", [TVQA, VLEP])
+def test_a_line_to_train_on_needs_its_label(tmp_path, row):
+    label = "answer" if "events" in row else "answer_idx"
+    without = {name: value for name, value in row.items() if name != label}
+    assert read(tmp_path, without)[0].label is None
+    with pytest.raises(InputError, match=f":1: {label}: is missing"):
+        read(tmp_path, without, is_labelled=True)
+
+
+def test_a_gap_among_the_answers_is_named(tmp_path):
+    with pytest.raises(InputError, match="a2: is missing, but there is a3"):
+        read(tmp_path, TVQA | {"a3": "A window."})

@@ -59,3 +59,11 @@ def test_a_mistake_is_named_by_line_and_field(tmp_path, change, message):
     with pytest.raises(InputError) as error:
         read(tmp_path, FALSE, TRUE | change)
     assert f"statements.jsonl:2: {message}" in str(error.value)
+
+
+def test_a_line_to_train_on_needs_its_label(tmp_path):
+    path = tmp_path / "statements.jsonl"
+    path.write_text(json.dumps({k: v for k, v in TRUE.items() if k != "answer"}))
+    reading = Reading(durations={"v1": 10.0}, tally=Tally(), is_labelled=True)
+    with pytest.raises(InputError, match=":1: answer: is missing"):
+        read_statements(path, reading)
