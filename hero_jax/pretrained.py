@@ -133,7 +133,7 @@ PARTS = {
     "span": "video_",
     "answer": "qa_pool.",
     "statement": "violin_pool.",
-    "caption": "decoder.layer.",
+    "caption": "emb_LayerNorm.",
     "words": "v_encoder.f_encoder.lm_head.dense.",
 }
 """Parts that not every model has -> what names in their weights begin with."""
@@ -224,6 +224,8 @@ def _read(path: tuple[Any, ...], leaf: Any, state: StateDict) -> np.ndarray:
         _to_our_layout(_leaf(path), np.asarray(state[name], np.float32))
         for name in _official_names(path, leaf)
     ]
+    if not ours:  # a tower without layers
+        return np.zeros(leaf.shape, np.float32)
     return np.stack(ours) if _is_stacked(path) else ours[0]
 
 

@@ -44,6 +44,26 @@ def cases_of(golden: Golden, folder: str) -> list[str]:
     return {"optim": optim_cases, "data/e2e": e2e_cases}[folder].names(golden)
 
 
+FOLDERS = {
+    "test_convert_db": "data/db",
+    "test_data": "data/expected",
+    "test_e2e": "data/e2e",
+    "test_eval": "eval",
+    "test_lists_and_durations_are_those_of_the_databases": "data/db",
+    "test_optim": "optim",
+    "test_raw_annotations_hold_what_the_databases_hold": "data/raw",
+}
+"""Module or test -> what it reads; a set may hold fewer kinds of cases."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    root = golden_of(item.config).root
+    for name in (item.path.stem, getattr(item, "originalname", item.name)):
+        if name in FOLDERS and not (root / FOLDERS[name]).is_dir():
+            pytest.skip(f"{root} has no {FOLDERS[name]}")
+
+
 @pytest.fixture(scope="session")
 def golden(request) -> Golden:
     return golden_of(request.config)
