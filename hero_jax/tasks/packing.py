@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from data_pipelines.readers.errors import InputError
 from hero_jax.model.layout import TextBatch, VideoBatch
 
 Index = np.ndarray
@@ -77,8 +78,14 @@ def best_fit(sizes: Sequence[int], row_length: int) -> tuple[list[Place], int]:
     """Places items into as few rows as best-fit-decreasing finds; also their count.
 
     Deterministic: equal sizes keep their order. `room` is a bit set of the amounts of
-    free space that some row has, so the tightest fit is one bit operation.
+    free space that some row has, so the tightest fit is one bit operation. Raises
+    InputError for an item that no row holds (segments are split before, not queries).
     """
+    if len(sizes) and max(sizes) > row_length:
+        raise InputError(
+            f"row_length: found {row_length}, but a text has {max(sizes)} tokens; make "
+            "rows longer, or cut texts with max_query_tokens"
+        )
     places: list[Place | None] = [None] * len(sizes)
     free: list[list[int]] = [[] for _ in range(row_length + 1)]
     filled: list[int] = []  # segments in each row so far

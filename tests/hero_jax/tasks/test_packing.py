@@ -131,3 +131,8 @@ def test_every_size_is_a_multiple_of_what_the_data_axis_asks_for():
     plan = {"rows": 16, "multiple": 8}
     assert packing.fit(17, plan, "rows") == 24
     assert packing.fit(7, {"multiple": 4}, "rows") == 8
+
+
+def test_a_text_longer_than_a_row_is_refused():
+    with pytest.raises(ValueError, match="found 8, but a text has 9 tokens"):
+        packing.best_fit([3, 9], 8)
