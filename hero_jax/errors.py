@@ -1,6 +1,5 @@
 """Mistakes a reader can put right: one line and an exit code, no traceback."""
 
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -8,11 +7,12 @@ from typing import Any
 
 import jax
 
+from data_pipelines.readers.errors import in_words
+
 BAD_INPUT = 2
 """Exit code: a file, an option or a directory is not as it should be."""
 BUSY = 75
 """Exit code: nothing is wrong with the request; the same command may work later."""
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UserError(ValueError):
@@ -30,21 +30,17 @@ class BusyError(UserError):
 def run_main(main: Callable[[], Any]) -> None:
     """Runs `main`; a mistake of the user ends the process with its line and its code.
 
-    Mistakes are ValueErrors with an `exit_code`: ours, and those of `data_pipelines`;
-    and files that cannot be read or written, or are of another kind.
+    Mistakes are ValueErrors with an `exit_code`: ours, and those of `data_pipelines`.
+    What the system refuses (no such file, a folder in its place, a full disk) is one.
     """
     try:
-        main()
+        with in_words():
+            main()
     except ValueError as error:
         if not hasattr(error, "exit_code"):
             raise
         print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
         leave(error.exit_code)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr, flush=True)
-        leave(BUSY if error.errno in FULL else BAD_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
         leave(130)

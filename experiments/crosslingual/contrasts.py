@@ -9,7 +9,6 @@ side; seeds are paired, so only those that all arms of a contrast have are used.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -171,12 +170,3 @@ def interaction(upper: str, lower: str) -> list[Term]:
 
 def mean_of(arm: str, side: Side) -> list[Term]:
     return [(1.0, arm, side)]
-
-
-def pair(asked: str, read: str) -> Side:
-    """The side of one query language and one subtitle language."""
-    return functools.partial(_is_pair, asked, read)
-
-
-def _is_pair(asked: str, read: str, other_asked: str, other_read: str) -> bool:
-    return (asked, read) == (other_asked, other_read)
