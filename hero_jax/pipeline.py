@@ -28,6 +28,7 @@ from absl import flags
 from hero_jax.errors import UserError
 from hero_jax.tasks import packing
 from hero_jax.tasks.base import Task
+from hero_jax.tasks.shares import shares
 from hero_jax.types import PyTree
 
 BLOCK_BATCHES = 4
@@ -36,12 +37,10 @@ BLOCK_BATCHES = 4
 PLANNING_BLOCKS = 8
 """Blocks prepared at the start to choose the static shape."""
 
-SIGMAS = 4.0
-"""Head-room of the static shape above the mean need, in standard deviations.
+SIGMAS = 3.0
+"""Head-room of the static shape above the mean need, in standard deviations."""
 
-One row more is added: few blocks are looked at."""
-
-VERSION = 2
+VERSION = 3
 """Of order, packing and draws; a change makes old positions unusable, and says so."""
 
 
@@ -169,8 +168,10 @@ class Pipeline:
         sizes = {
             part: np.array([need[part] for need in needs], float) for part in needs[0]
         }
+        # Needs are whole, which widens their spread; so the nearest, not the next.
+        enough = lambda values: round(values.mean() + SIGMAS * values.std())
         return {"multiple": per_group} | {
-            part: packing.round_up(values.mean() + SIGMAS * values.std() + 1, per_group)
+            part: packing.round_up(enough(values), per_group)
             for part, values in sizes.items()
         }
 
@@ -226,12 +227,15 @@ class Pipeline:
         kept: _Kept | None = getattr(_last_block, "kept", None)
         if kept and kept.pipeline is self and kept.number == number:
             return kept.batches
+        start = np.random.default_rng((*self._tag, 2, number)).random()
+        even = shares(start, self._block_size)
         prepared = [
             self.task.prepare(
                 self.examples[index],
                 np.random.default_rng((*self._tag, 0, index, visit)),
+                share,
             )
-            for index, visit in self.order.block(number)
+            for (index, visit), share in zip(self.order.block(number), even)
         ]
         costs = [self.task.cost(p) for p in prepared]
         batches = [

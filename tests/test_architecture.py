@@ -57,7 +57,7 @@ def neighbour(name: str, *never: str) -> Rule:
 
 MACHINERY = r"hero_jax/\w+\.py"
 # What lies in hero_jax/tasks and is no task: how any task's batches are made.
-BESIDE_TASKS = ("base", "collate", "packing", "source")
+BESIDE_TASKS = ("base", "collate", "packing", "shares", "source")
 RULES = {
     "data_pipelines know no JAX": Rule(
         "data_pipelines/.*",

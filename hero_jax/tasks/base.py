@@ -60,8 +60,14 @@ class Task(abc.ABC):
         """About how many packed slots the example will need, before any draw."""
 
     @abc.abstractmethod
-    def prepare(self, example: Any, rng: np.random.Generator) -> Any:
-        """One example with everything random decided: crops, masks, samples."""
+    def prepare(self, example: Any, rng: np.random.Generator, share: float) -> Any:
+        """One example with everything random decided: crops, masks, samples.
+
+        Args:
+            share: in [0, 1), spread evenly over the examples of a block. What makes
+                an example long or short (language, having subtitles) is drawn with it
+                (`shares`), so that all blocks need nearly the same slots.
+        """
 
     @abc.abstractmethod
     def cost(self, prepared: Any) -> int:

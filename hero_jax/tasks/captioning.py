@@ -27,7 +27,7 @@ from hero_jax.losses.label_smoothing import LabelSmoothing
 from hero_jax.model.gather import gather
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.layout import VideoBatch
-from hero_jax.tasks import packing
+from hero_jax.tasks import packing, shares
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.caption_evaluation import CaptionMatrix
 from hero_jax.tasks.captioner import Captioner, Writing, frames_of
@@ -155,14 +155,11 @@ class Captioning(Task):
         return float(spoken + np.mean(words) * len(example.captions))
 
     def prepare(
-        self, example: CaptionedVideo, rng: np.random.Generator
+        self, example: CaptionedVideo, rng: np.random.Generator, share: float
     ) -> PreparedCaptions:
-        languages = list(example.video.lines)
-        lines: Sequence[Segment] = example.video.lines[
-            languages[rng.integers(len(languages))]
-        ]
-        if self.no_subtitles_rate and rng.random() < self.no_subtitles_rate:
-            lines = ()
+        is_silent, share = shares.happens(share, self.no_subtitles_rate)
+        spoken = shares.one_of(list(example.video.lines.values()), share)
+        lines: Sequence[Segment] = () if is_silent else spoken
         lines = packing.with_context(lines, self.context)
         segments = video_segments(self.source, lines)
         captions = tuple(_in_one_language(c, rng) for c in example.captions)

@@ -79,8 +79,10 @@ class Fom(PretrainingTask):
     shuffle_rate: float = 0.15
     """Share of frames that are shuffled."""
 
-    def prepare(self, example: VideoExample, rng: np.random.Generator) -> PreparedFom:
-        lines = lines_in_one_language(example, rng)
+    def prepare(
+        self, example: VideoExample, rng: np.random.Generator, share: float
+    ) -> PreparedFom:
+        lines = lines_in_one_language(example, share)
         num_frames = example.num_frames
         if self.draws_officially:
             _, targets = official_pretraining.shuffled_frames(

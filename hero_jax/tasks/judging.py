@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import functools
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from data_pipelines.files import write_whole
 from data_pipelines.readers.errors import wrong
 from hero_jax.model.hero import Hero, HeroConfig
-from hero_jax.tasks import packing
+from hero_jax.tasks import packing, shares
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.beside import (
     Asked,
@@ -96,14 +97,16 @@ class JudgingTask(Task):
         spoken = np.mean([sum(map(line, ones)) for ones in lines])
         return float(len(example.truth) * spoken)
 
-    def prepare(self, example: Asked, rng: np.random.Generator) -> PreparedAsked:
-        spoken = list(example.video.lines)
-        subtitles = spoken[rng.integers(len(spoken))]
+    def prepare(
+        self, example: Asked, rng: np.random.Generator, share: float
+    ) -> PreparedAsked:
+        is_silent, share = shares.happens(share, self.no_subtitles_rate)
         known = list(example.texts)
-        language = known[rng.integers(len(known))]
+        pairs = list(itertools.product(example.video.lines, known))
+        subtitles, language = shares.one_of(pairs, share)
         if self.is_same_language and subtitles in known:
             language = subtitles
-        if self.no_subtitles_rate and rng.random() < self.no_subtitles_rate:
+        if is_silent:
             subtitles = NO_SUBTITLES
         return self.read(example, language, subtitles)
 

@@ -71,8 +71,10 @@ class Mfm(PretrainingTask):
     has_padding_negatives: bool = False
     """Predictions beyond a video's end are negatives, too, as officially (H-8)."""
 
-    def prepare(self, example: VideoExample, rng: np.random.Generator) -> PreparedMfm:
-        lines = lines_in_one_language(example, rng)
+    def prepare(
+        self, example: VideoExample, rng: np.random.Generator, share: float
+    ) -> PreparedMfm:
+        lines = lines_in_one_language(example, share)
         if self.draws_officially:
             is_masked = official_pretraining.masked_frames(
                 example.num_frames, official_draws(rng), rate=self.mask_rate

@@ -69,9 +69,11 @@ class Mlm(PretrainingTask):
     mask_rate: float = 0.15
     """Share of tokens selected (C.2)."""
 
-    def prepare(self, example: VideoExample, rng: np.random.Generator) -> PreparedMlm:
+    def prepare(
+        self, example: VideoExample, rng: np.random.Generator, share: float
+    ) -> PreparedMlm:
         first = self.source.load_tokenizer().bos
-        every = lines_in_one_language(example, rng)
+        every = lines_in_one_language(example, share)
         lines = [line for line in every if len(line.tokens)]  # the rest: H-22
         hidden = self._hidden([line.tokens for line in lines], rng)
         segments, labels = [], []

@@ -29,7 +29,7 @@ from hero_jax.model import disorder
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.layout import TextBatch, VideoBatch
 from hero_jax.retrieval.spans import SpanRules
-from hero_jax.tasks import packing
+from hero_jax.tasks import packing, shares
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed
 from hero_jax.tasks.encoder import Encoder
@@ -218,22 +218,21 @@ class MomentRetrieval(Task):
         return [c for c in example.lines if not self.languages or c in self.languages]
 
     def prepare(
-        self, example: VideoExample, rng: np.random.Generator
+        self, example: VideoExample, rng: np.random.Generator, share: float
     ) -> PreparedMoment:
+        is_silent, share = shares.happens(share, self.no_subtitles_rate)
         spoken = asked = self._drawn(example)
         if self.is_by_query:
             asked = [code for code in spoken if code in example.queries[0].tokens]
         if self.is_same_language:
             spoken = asked
-        language = spoken[rng.integers(len(spoken))]
+        language = shares.one_of(spoken, share)
         query_language = lambda: (
             language if self.is_same_language else asked[rng.integers(len(asked))]
         )
         hidden, queries = self._held_out(example, language, query_language, rng)
         queries += self._annotated(example, query_language, rng)
-        lines: Sequence[Segment] = example.lines[language]
-        if self.no_subtitles_rate and rng.random() < self.no_subtitles_rate:
-            lines = ()
+        lines: Sequence[Segment] = () if is_silent else example.lines[language]
         lines = packing.with_context(lines, self.context)
         segments = video_segments(self.source, lines, hidden)
         return PreparedMoment(example, segments, tuple(queries))

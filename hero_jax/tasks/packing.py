@@ -112,19 +112,42 @@ def best_fit(sizes: Sequence[int], row_length: int) -> tuple[list[Place], int]:
 def balance(costs: Sequence[int | float], num_bins: int) -> list[list[int]]:
     """Items in `num_bins` equally long lists whose sums of cost are nearly equal.
 
-    Longest-processing-time-first with a cap on the count; `len(costs)` must be a
-    multiple of `num_bins`.
+    Longest-processing-time-first with a cap on the count, then swaps between the
+    largest and the smallest sum; `len(costs)` must be a multiple of `num_bins`.
     """
+    costs = np.asarray(costs, float)
+    return _evened(_longest_first(costs, num_bins), costs)
+
+
+def _longest_first(costs: np.ndarray, num_bins: int) -> list[list[int]]:
+    """Each item, longest first, into the smallest sum that has room."""
     capacity, extra = divmod(len(costs), num_bins)
     assert not extra, f"{len(costs)} items do not fill {num_bins} equal bins"
     bins: list[list[int]] = [[] for _ in range(num_bins)]
     totals = np.zeros(num_bins)
-    for item in np.argsort(-np.asarray(costs), kind="stable").tolist():
+    for item in np.argsort(-costs, kind="stable").tolist():
         chosen = int(np.argmin(totals))
         bins[chosen].append(item)
         totals[chosen] += costs[item]
         if len(bins[chosen]) == capacity:
             totals[chosen] = np.inf
+    return bins
+
+
+def _evened(bins: list[list[int]], costs: np.ndarray) -> list[list[int]]:
+    """Swaps what halves the gap between the extreme sums best, while it shrinks."""
+    totals = np.array([costs[one].sum() for one in bins])
+    for _ in range(4 * len(bins)):
+        high, low = int(totals.argmax()), int(totals.argmin())
+        gap = totals[high] - totals[low]
+        moved = costs[bins[high]][:, None] - costs[bins[low]][None, :]
+        left = np.abs(gap - 2 * moved)
+        i, j = np.unravel_index(left.argmin(), left.shape)
+        if left[i, j] >= gap:
+            break
+        bins[high][i], bins[low][j] = bins[low][j], bins[high][i]
+        totals[high] -= moved[i, j]
+        totals[low] += moved[i, j]
     return bins
 
 

@@ -62,7 +62,7 @@ class ParallelText(Task):
         return float(sum(map(len, example.values())))
 
     def prepare(
-        self, example: dict[str, np.ndarray], rng: np.random.Generator
+        self, example: dict[str, np.ndarray], rng: np.random.Generator, share: float
     ) -> tuple[np.ndarray, np.ndarray]:
         languages = sorted(example)
         first, second = rng.choice(len(languages), 2, replace=False)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hero_jax.model.hero import HeroConfig
-from hero_jax.tasks import packing
+from hero_jax.tasks import packing, shares
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.packing import Segment
 from hero_jax.tasks.source import Examples, Source, VideoExample
@@ -63,12 +63,9 @@ class PretrainingTask(Task):
         return fields | ({"draws_officially": True} if self.draws_officially else {})
 
 
-def lines_in_one_language(
-    example: VideoExample, rng: np.random.Generator
-) -> tuple[Segment, ...]:
+def lines_in_one_language(example: VideoExample, share: float) -> tuple[Segment, ...]:
     """The subtitles of a video in a language drawn from those it has."""
-    languages = list(example.lines)
-    return example.lines[languages[rng.integers(len(languages))]]
+    return shares.one_of(list(example.lines.values()), share)
 
 
 def official_draws(rng: np.random.Generator) -> random.Random:

@@ -11,6 +11,7 @@ import numpy as np
 from hero_jax.model.hero import HeroConfig
 from hero_jax.model.multitask import TaskModel
 from hero_jax.tasks.base import Task
+from hero_jax.tasks.shares import shares
 from hero_jax.types import Metrics, PyTree
 
 MAX_BATCH = 32
@@ -45,9 +46,12 @@ def validate(
 
 def batches(task: Task, split: str) -> Iterator[Any]:
     """Every example once, in order; all batches but the last have one shape."""
+    examples = task.examples(split)
     prepared = [
-        task.prepare(example, np.random.default_rng((0, number)))
-        for number, example in enumerate(task.examples(split))
+        task.prepare(example, np.random.default_rng((0, number)), share)
+        for number, (example, share) in enumerate(
+            zip(examples, shares(0.0, len(examples)))
+        )
     ]
     size = min(task.batch_size, MAX_BATCH)
     chunks = [prepared[i : i + size] for i in range(0, len(prepared), size)]

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import hero_jax
@@ -20,6 +21,7 @@ from experiments.common import with_earlier
 from experiments.quickstart import (
     Quickstart,
     batch_size,
+    prepare,
     run,
     source_of,
     train_config,
@@ -28,6 +30,7 @@ from hero_jax import report
 from hero_jax.checkpoint import RunLock
 from hero_jax.errors import BusyError, UserError
 from hero_jax.mixture import Mixture
+from hero_jax.pipeline import Pipeline
 from hero_jax.sharding import MeshConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +53,30 @@ def finished(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("quickstart")
     run(tiny(run_dir))
     return run_dir
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """A corpus whose training split has a whole block of four batches of 32."""
+    config = Quickstart(run_dir=tmp_path_factory.mktemp("rendered"), videos=190)
+    return train_config(config, prepare(config)[0], "vsm").tasks
+
+
+FULL_ROWS = [(name, 64, 12) for name in ("mlm", "moments")] + [
+    pytest.param(name, length, 100, marks=pytest.mark.slow)
+    for name in ("mlm", "mfm", "fom", "moments")
+    for length in (64, 128)
+]
+
+
+@pytest.mark.parametrize(("name", "row_length", "num_batches"), FULL_ROWS)
+def test_rows_are_at_least_95_percent_full(rendered, name, row_length, num_batches):
+    """C4 on microtv: real slots / (rows x L) with the tasks that are trained."""
+    task = rendered[name]
+    source = dataclasses.replace(task.source, row_length=row_length)
+    full = Pipeline(dataclasses.replace(task, source=source), name=name, seed=0)
+    fills = [full.task.fill(full.batch(k)) for k in range(num_batches)]
+    assert np.mean(fills) >= 0.95
 
 
 def test_results_have_every_cell_and_every_number(finished):

@@ -77,7 +77,8 @@ def test_a_later_visit_draws_anew():
     examples = SOURCE.open("train")
     task = retrieval()
     draws = [
-        task.prepare(examples[4], np.random.default_rng((3, visit))) for visit in (0, 1)
+        task.prepare(examples[4], np.random.default_rng((3, visit)), 0.5)
+        for visit in (0, 1)
     ]
     first, second = ([q.tokens.tolist() for q in d.queries] for d in draws)
     assert first != second

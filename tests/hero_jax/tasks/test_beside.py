@@ -53,7 +53,7 @@ def test_the_text_ends_every_segment_after_earlier_lines():
 @pytest.mark.parametrize("num_groups", [1, 2])
 def test_copies_have_their_own_rows_over_the_frames_of_one_video(num_groups):
     rng = np.random.default_rng(0)
-    asked = [TASK.prepare(one, rng) for one in TASK.examples("train")[:3]]
+    asked = [TASK.prepare(one, rng, rng.random()) for one in TASK.examples("train")[:3]]
     asked.append(padding(3))
     groups = np.array(asked, object).reshape(num_groups, -1).tolist()
     examples = SOURCE.open("train")

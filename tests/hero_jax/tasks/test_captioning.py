@@ -118,7 +118,7 @@ def test_moments_keep_a_frame_where_officially_none_is_left():
 def test_languages_of_subtitles_and_captions_are_drawn_independently():
     example = TASK.examples("train")[0]
     rng = np.random.default_rng(1)
-    drawn = [TASK.prepare(example, rng) for _ in range(40)]
+    drawn = [TASK.prepare(example, rng, rng.random()) for _ in range(40)]
     spoken = lambda p: tuple(p.segments[0].tokens.tolist())
     assert len({spoken(p) for p in drawn}) == 2
     assert len({(spoken(p), p.captions[0].language) for p in drawn}) == 4
@@ -132,7 +132,9 @@ def test_context_is_read_before_each_line():
     )
     lines = only.lines[language]
     number = next(i for i, s in enumerate(lines) if i and len(s.frames))
-    segments = TASK.prepare(CaptionedVideo(only, example.captions), NO_DRAWS).segments
+    segments = TASK.prepare(
+        CaptionedVideo(only, example.captions), NO_DRAWS, 0.5
+    ).segments
     wanted = [
         SOURCE.load_tokenizer().eos,
         *lines[number - 1].tokens,
@@ -144,7 +146,10 @@ def test_context_is_read_before_each_line():
 @pytest.fixture(scope="module")
 def drawn():
     rng = np.random.default_rng(3)
-    return [TASK.prepare(example, rng) for example in TASK.examples("train")[:4]]
+    return [
+        TASK.prepare(example, rng, rng.random())
+        for example in TASK.examples("train")[:4]
+    ]
 
 
 def losses(params, groups, capacity=None):

@@ -32,7 +32,7 @@ def task_of(kind, **changes):
 def batch_of(task, *, num_groups=1, seed=0):
     examples = task.examples("train")
     rng = np.random.default_rng(seed)
-    prepared = [task.prepare(examples[i], rng) for i in range(2)]
+    prepared = [task.prepare(examples[i], rng, rng.random()) for i in range(2)]
     groups = [prepared] if num_groups == 1 else [[one] for one in prepared]
     batch, _ = task.collate(groups, {}, split="train", local=slice(None), rng=rng)
     return prepared, batch.videos
@@ -119,7 +119,7 @@ def test_lines_over_no_frame_are_read_in_the_sequence_alone():
     source = dataclasses.replace(SOURCES[Captioning], max_frames=3)
     every = dataclasses.replace(source, reads_every_line=True)
     count = lambda s: [
-        len(Captioning(source=s).prepare(e, np.random.default_rng(0)).segments)
+        len(Captioning(source=s).prepare(e, np.random.default_rng(0), 0.5).segments)
         for e in Captioning(source=s).examples("train")
     ]
     assert all(few < many for few, many in zip(count(source), count(every)))

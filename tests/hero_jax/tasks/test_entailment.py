@@ -44,7 +44,7 @@ def test_a_statement_without_its_contrary_is_read_beside_nothing(monkeypatch):
     entailment._statements.cache_clear()
     assert (one.truth, other.truth) == ((0, -1), (1, 0))
     assert len(one.texts["en"][1]) == 0
-    prepared = TASK.prepare(one, np.random.default_rng(0))
+    prepared = TASK.prepare(one, np.random.default_rng(0), 0.5)
     assert prepared.copies[0].segments
     assert not prepared.copies[1].segments
 

@@ -100,7 +100,7 @@ def test_official_draws_are_an_option_that_the_fingerprint_knows():
     official = dataclasses.replace(TASK, draws_officially=True)
     example = SOURCE.open("train")[0]
     first, second = (
-        official.prepare(example, np.random.default_rng(seed)) for seed in (0, 1)
+        official.prepare(example, np.random.default_rng(seed), 0.5) for seed in (0, 1)
     )
     assert first.source.tolist() != second.source.tolist()
     chosen = np.flatnonzero(first.is_shuffled)

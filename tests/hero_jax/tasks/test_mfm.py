@@ -55,10 +55,10 @@ def test_official_draws_are_an_option_that_the_fingerprint_knows():
     example = SOURCE.open("train")[0]
     own = Mfm(source=SOURCE)
     official = dataclasses.replace(own, draws_officially=True)
-    masks = [t.prepare(example, np.random.default_rng(0)) for t in (own, official)]
+    masks = [t.prepare(example, np.random.default_rng(0), 0.5) for t in (own, official)]
     assert masks[0].is_masked.shape == masks[1].is_masked.shape
     assert masks[0].is_masked.tolist() != masks[1].is_masked.tolist()
-    again = official.prepare(example, np.random.default_rng(0))
+    again = official.prepare(example, np.random.default_rng(0), 0.5)
     assert again.is_masked.tolist() == masks[1].is_masked.tolist()
     assert own.fingerprint("train") != official.fingerprint("train")
 

@@ -29,7 +29,8 @@ def task(**changes):
 
 def prepare(index=0, seed=0, **changes):
     example = SOURCE.open("train")[index]
-    return example, task(**changes).prepare(example, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return example, task(**changes).prepare(example, rng, rng.random())
 
 
 def test_a_held_out_subtitle_keeps_its_frames_and_loses_its_text():
@@ -193,9 +194,11 @@ def test_a_query_in_one_language_is_asked_in_that_one():
     one = dataclasses.replace(query, tokens={"zh": query.tokens["zh"]})
     example = dataclasses.replace(example, queries=(one,))
     for seed in range(6):
-        prepared = a_task.prepare(example, np.random.default_rng(seed))
+        prepared = a_task.prepare(example, np.random.default_rng(seed), 0.5)
         assert prepared.queries[0].tokens.tolist() == query.tokens["zh"].tolist()
-    same = by_query(is_same_language=True).prepare(example, np.random.default_rng(0))
+    same = by_query(is_same_language=True).prepare(
+        example, np.random.default_rng(0), 0.5
+    )
     text = tokenizer.decode(np.concatenate([s.tokens for s in same.segments]).tolist())
     assert any(ord(character) > 0x2E80 for character in text)
 
@@ -203,8 +206,8 @@ def test_a_query_in_one_language_is_asked_in_that_one():
 def test_earlier_subtitles_are_read_as_context():
     example = SOURCE.open("train")[0]
     rng = lambda: np.random.default_rng(3)
-    plain = by_query().prepare(by_query().examples("train")[0], rng())
-    wider = by_query(context=1).prepare(by_query().examples("train")[0], rng())
+    plain = by_query().prepare(by_query().examples("train")[0], rng(), 0.5)
+    wider = by_query(context=1).prepare(by_query().examples("train")[0], rng(), 0.5)
     assert sum(map(len, wider.segments)) > sum(map(len, plain.segments))
     assert by_query(context=1).expected_cost(example) > task().expected_cost(example)
     with pytest.raises(ValueError, match="context 1 would show the subtitles"):
@@ -216,7 +219,7 @@ def test_frames_alone_are_one_segment_behind_the_first_token():
     source = dataclasses.replace(SOURCE, channels="video")
     example = source.open("train")[0]
     prepared = by_query(source=source).prepare(
-        by_query(source=source).examples("train")[0], np.random.default_rng(0)
+        by_query(source=source).examples("train")[0], np.random.default_rng(0), 0.5
     )
     (segment,) = prepared.segments
     assert segment.tokens.tolist() == [source.load_tokenizer().bos]

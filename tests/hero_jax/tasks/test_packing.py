@@ -40,6 +40,12 @@ def test_balanced_bins_are_equally_long_and_nearly_equally_heavy():
     assert max(totals) / min(totals) < 1.01
 
 
+def test_bins_are_evened_where_items_without_cost_do_not_divide():
+    costs = [0.0] * 19 + np.random.default_rng(2).normal(180, 30, 109).tolist()
+    totals = [sum(costs[i] for i in b) for b in packing.balance(costs, 4)]
+    assert max(totals) - min(totals) < 2
+
+
 @pytest.mark.parametrize(("tokens", "frames"), [(300, 7), (5, 200), (129, 0), (64, 65)])
 def test_an_oversized_segment_is_split_without_losing_anything(tokens, frames):
     whole = segment(tokens, range(frames))

@@ -90,7 +90,7 @@ def test_logits_do_not_depend_on_what_else_is_in_the_batch():
     task = dataclasses.replace(TASK, batch_size=4)
     model = TaskModel(tiny_model(SOURCE), {"qa": task.head()})
     rng = np.random.default_rng(1)
-    asked = [task.prepare(one, rng) for one in task.examples("train")[:4]]
+    asked = [task.prepare(one, rng, rng.random()) for one in task.examples("train")[:4]]
     read = lambda groups: task.collate(
         groups, {}, split="train", local=slice(None), rng=rng
     )[0]

@@ -24,7 +24,7 @@ def test_official_batches_have_five_queries_a_video_whatever_it_says():
     task = dataclasses.replace(TASK, is_official=True)
     sparse = dataclasses.replace(task, source=MemorySource(num_videos=8, num_lines=3.0))
     example = next(e for e in sparse.examples("train") if 0 < len(e.lines["en"]) < 5)
-    prepared = sparse.prepare(example, np.random.default_rng(0))
+    prepared = sparse.prepare(example, np.random.default_rng(0), 0.5)
     queries = sparse._padded(prepared)
     assert len(queries) == 5
     last = len(prepared.queries) - 1
@@ -35,7 +35,7 @@ def test_official_batches_have_five_queries_a_video_whatever_it_says():
 def test_official_draws_hold_out_lines_that_own_frames():
     task = dataclasses.replace(TASK, draws_officially=True)
     example = SOURCE.open("train")[0]
-    prepared = task.prepare(example, np.random.default_rng(0))
+    prepared = task.prepare(example, np.random.default_rng(0), 0.5)
     silent = [s for s in prepared.segments if len(s.tokens) == 1]
     assert len(silent) == len(prepared.queries) == 5
     assert task.fingerprint("train") != TASK.fingerprint("train")
