@@ -62,7 +62,7 @@ from hero_jax.train import TrainConfig, train
 Objective = Literal["vsm", "vsm_global", "info_nce", "info_nce_local"]
 
 RANKING = VSM(margin=0.2, context_weight=4.0, query_weight=4.0, hard_start_step=None)
-CONTRAST = InfoNCE(temperature=0.15)
+CONTRAST = InfoNCE(temperature=0.2)
 LOCAL = SpanLoss(weight=0.05)
 OBJECTIVES: Mapping[str, tuple[VSM | InfoNCE, SpanLoss | None]] = {
     "vsm": (RANKING, LOCAL),
@@ -196,7 +196,7 @@ def train_config(config: Quickstart, source: Source, name: str) -> TrainConfig:
             span_rate=1.0,
             no_subtitles_rate=0.15,
             rules=SpanRules(max_videos=10, max_frames=16),
-            weight=15,
+            weight=30,
         ),
     }
     return TrainConfig(
