@@ -85,12 +85,12 @@ def _check_same(manifest: Path, **wanted: int) -> None:
     try:
         there = read_json(manifest).values
     except InputError as error:
-        raise OutputError(f"{error}: remove it, or name another --out") from None
+        raise OutputError(f"{error}: remove it, or use another folder") from None
     for field, value in {"format": FORMAT, **wanted}.items():
         kept = there.get(field)
         if type(kept) is not int or kept != value:
             problem = f"{field} is {found(kept)}, asked for {value}"
-            raise OutputError(f"{manifest}: {problem}: name another --out")
+            raise OutputError(f"{manifest}: {problem}: use another folder")
 
 
 def _claim(out: Path) -> None:
@@ -99,7 +99,7 @@ def _claim(out: Path) -> None:
     if taken and not (out / _UNFINISHED).exists():
         raise OutputError(
             f"{out}: holds {taken[0]} but no manifest.json, expected an empty folder:"
-            " name another --out"
+            " use another folder"
         )
     out.mkdir(parents=True, exist_ok=True)
     (out / _UNFINISHED).touch()

@@ -125,13 +125,19 @@ class _Reader:
 
     def _duration(self, row: Row, video_id: str) -> float:
         """The duration on the line, which must agree with the one known so far."""
-        stated = checked_duration(row.value("duration"), row.place, "duration")
         known = self.durations.get(video_id)
-        if known is not None and abs(stated - known) > TOLERANCE:
-            problem = f"found {stated:g}, but {found(video_id)} lasts {known:g} seconds"
-            raise row.wrong("duration", problem, "a video has one duration")
+        stated = read_duration(row, video_id, known)
         self.durations[video_id] = stated if known is None else known
         return stated if known is None else known
+
+
+def read_duration(row: Row, video_id: str, known: float | None) -> float:
+    """The duration (seconds) on a line, which must agree with the one known so far."""
+    stated = checked_duration(row.value("duration"), row.place, "duration")
+    if known is not None and abs(stated - known) > TOLERANCE:
+        problem = f"found {stated:g}, but {found(video_id)} lasts {known:g} seconds"
+        raise row.wrong("duration", problem, "a video has one duration")
+    return stated
 
 
 def read_moment(row: Row, field: str, duration: float) -> tuple[float, float]:

@@ -9,7 +9,7 @@ Without `ts` the captions are of the whole video. A text may also be one per lan
 
 from pathlib import Path
 
-from data_pipelines.readers.annotations import KINDS
+from data_pipelines.readers.annotations import KINDS, read_duration
 from data_pipelines.readers.errors import found
 from data_pipelines.readers.fields import Row
 from data_pipelines.readers.reading import Reading
@@ -23,6 +23,8 @@ def read_captions(path: Path, reading: Reading) -> tuple[CaptionedMoment, ...]:
 
 def _moment(row: Row, video_id: str, reading: Reading) -> CaptionedMoment:
     moment_id = reading.new_id(row, "clip_id")
+    if row.has("duration"):
+        read_duration(row, video_id, reading.durations[video_id])
     reading.needs(row, "descs")
     captions = row.rows("descs") if row.values.get("descs") is not None else []
     return CaptionedMoment(
@@ -39,5 +41,7 @@ def _caption(row: Row, name: str, reading: Reading) -> Caption:
     kind = row.values.get("type", "")
     if kind not in ("", *KINDS):
         raise row.wrong("type", f"expected v, t or vt, found {found(kind)}")
-    caption_id = row.number_or_name("desc_id") if row.has("desc_id") else name
+    caption_id = (
+        reading.new_id(row, "desc_id", "caption ") if row.has("desc_id") else name
+    )
     return Caption(caption_id, reading.texts(row, "desc"), kind)

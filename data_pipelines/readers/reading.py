@@ -52,13 +52,13 @@ class Reading:
         if self.is_labelled and row.values.get(field) in (None, []):
             raise row.wrong(field, "is missing or empty", "training needs it")
 
-    def new_id(self, row: Row, field: str) -> str:
-        """The line's id, which no line had before."""
+    def new_id(self, row: Row, field: str, kind: str = "") -> str:
+        """The line's id, which no line of this kind had before."""
         name = row.number_or_name(field)
-        if name in self.seen:
-            problem = f"{found(name)} was already used at {self.seen[name]}"
+        if (key := kind + name) in self.seen:
+            problem = f"{found(name)} was already used at {self.seen[key]}"
             raise row.wrong(field, problem, "ids must differ")
-        self.seen[name] = row.place
+        self.seen[key] = row.place
         return name
 
     def texts(self, row: Row, field: str) -> dict[str, str]:

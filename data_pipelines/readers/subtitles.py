@@ -26,6 +26,8 @@ from data_pipelines.schema import Subtitle
 
 CLOCK = r"(?:(\d{1,3}):)?([0-5]?\d):([0-5]?\d)[.,](\d{1,3})"
 TIMES = re.compile(rf"\s*{CLOCK}\s*-->\s*{CLOCK}(?:\s.*)?")
+# Two times with anything short between them: meant as TIMES, so never as dialogue.
+LIKE_TIMES = re.compile(rf"\s*{CLOCK}\s*\S{{1,4}}\s*{CLOCK}(?:\s.*)?")
 TAG = re.compile(
     r"</?(?:[ibucv]|ruby|rt|lang|font)(?:[ .][^<>]*)?>|<[\d:.]+>|\{\\[^}]*\}"
 )
@@ -137,7 +139,7 @@ def _cues(text: str, path: Path) -> Iterator[_Line]:
             line = block[min(at, len(block) - 1)]
             problem = f"expected 00:00:01,000 --> 00:00:02,000, found {found(line)}"
             raise wrong(place, "times", problem)
-        if any(TIMES.fullmatch(line) for line in block[at + 1 :]):
+        if any(LIKE_TIMES.fullmatch(line) for line in block[at + 1 :]):
             problem = "found the times of another subtitle within this one, expected "
             raise wrong(place, "text", problem + "a blank line between two subtitles")
         start, end = _seconds(match.groups()[:4]), _seconds(match.groups()[4:])

@@ -115,8 +115,8 @@ def balance(costs: Sequence[int | float], num_bins: int) -> list[list[int]]:
     Longest-processing-time-first with a cap on the count, then swaps between the
     largest and the smallest sum; `len(costs)` must be a multiple of `num_bins`.
     """
-    costs = np.asarray(costs, float)
-    return _evened(_longest_first(costs, num_bins), costs)
+    weights = np.asarray(costs, float)
+    return _evened(_longest_first(weights, num_bins), weights)
 
 
 def _longest_first(costs: np.ndarray, num_bins: int) -> list[list[int]]:

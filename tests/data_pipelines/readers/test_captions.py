@@ -68,3 +68,13 @@ def test_a_moment_to_train_on_needs_a_caption(tmp_path, descs):
     assert read_captions(path, Reading(**options))[0].captions == ()
     with pytest.raises(InputError, match=":1: descs: is missing or empty"):
         read_captions(path, Reading(**options, is_labelled=True))
+
+
+def test_captions_and_durations_agree_with_what_was_read_before(tmp_path):
+    again = TVC | {"clip_id": 8}
+    with pytest.raises(InputError, match=r":2: descs\[0\].desc_id: '70' was already"):
+        read(tmp_path, TVC, again)
+    path = tmp_path / "captions.jsonl"
+    path.write_text(json.dumps(TVC))
+    with pytest.raises(InputError, match=":1: duration: found 10, but 'v1' lasts 60"):
+        read_captions(path, Reading(durations={"v1": 60.0}, tally=Tally()))

@@ -108,6 +108,7 @@ def test_an_end_just_past_the_video_is_rounding(tmp_path):
         ("1\n-00:00:01,000 --> 00:00:02,000\nHi.\n", ":2: times: ", "found '-00:00"),
         ("1\n00:00:01 --> 00:00:02\nHi.\n", ":2: times: ", "found '00:00:01 -->"),
         ("1\n00:99:01,0 --> 00:99:02,0\nHi.\n", ":2: times: ", "found '00:99"),
+        (cue(1, 2)[:-1] + "00:00:03,0 -> 00:00:04,0\nHi.\n", ":2: text: ", "within"),
         ("1\n", ":1: times: ", "found '1'"),
         ("Just text.\nMore.\n", ":2: times: ", "found 'More.'"),
         ("<html></html>\n", ":1: times: ", "found '<html></html>'"),
