@@ -46,7 +46,7 @@ class Toy(Task):
     def expected_cost(self, example):
         return 1.0
 
-    def prepare(self, example, rng):
+    def prepare(self, example, rng, share):
         return np.random.default_rng(example).standard_normal(5) + rng.normal() / 10
 
     def cost(self, prepared):

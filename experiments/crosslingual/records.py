@@ -2,7 +2,8 @@
 
     DIR/<cell>.json.gz   {"cell", "config", "meta", "curve", "videos", "kinds",
                           "ranks": {query language: {subtitle language:
-                              {"VR": [...], "SVMR": {"0.5": [...]}, "VCMR": {...}}}}}
+                              {"VR": [...], "SVMR": {"0.5": [...]}, "VCMR": {...}}}},
+                          "diagnostics": {...}}
 
 A rank counts from 1; null is no correct answer. Queries are in the order of the corpus,
 `videos` holds the place of each query's true video: whose queries they are, not what

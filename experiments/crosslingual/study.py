@@ -30,7 +30,7 @@ import numpy as np
 
 from data_pipelines.files import write_whole
 from experiments.common import describe, say, settle_in, small_model
-from experiments.crosslingual import corpora, records
+from experiments.crosslingual import corpora, diagnostics, records
 from experiments.crosslingual.grid import (
     ARMS,
     PRESETS,
@@ -223,6 +223,7 @@ def run_cell(config: Study, grid: Grid, cell: Cell) -> dict[str, Any]:
         "videos": known.videos.tolist(),
         "kinds": [query.kind for query in known.queries[: known.num_linked]],
         "ranks": records.as_lists(matrix.ranks()),
+        "diagnostics": diagnostics.diagnose(matrix),
     }
 
 

@@ -57,11 +57,28 @@ def true_ranks(
     found = []
     for number, block in enumerate(_blocks(query_vectors)):
         true = np.asarray(true_videos[number * QUERIES_AT_ONCE :][: len(block)])
-        scores = np.concatenate([part for part, _ in _scores(block, index, chunk)], 1)
-        scores = scores[: len(true), : len(index)]
+        scores = _block_scores(block, index, chunk)[: len(true)]
         own = np.take_along_axis(scores, true[:, None], axis=1)
         found.append(np.sum(~(scores < own), axis=1))  # the true video is one of them
     return np.concatenate(found)
+
+
+def all_scores(
+    query_vectors: Float[Array, "Q D"],
+    index: CorpusIndex,
+    *,
+    chunk: int = VIDEOS_AT_ONCE,
+) -> Float[Array, "Q N"]:
+    """Every query with every video, for measures that look at whole lists."""
+    blocks = [_block_scores(one, index, chunk) for one in _blocks(query_vectors)]
+    return np.concatenate(blocks)[: len(query_vectors)]
+
+
+def _block_scores(
+    queries: Float[Array, "Q D"], index: CorpusIndex, chunk: int
+) -> Float[Array, "Q N"]:
+    parts = [np.asarray(part) for part, _ in _scores(queries, index, chunk)]
+    return np.concatenate(parts, axis=1)[:, : len(index)]
 
 
 def _best(

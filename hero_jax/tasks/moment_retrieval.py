@@ -24,6 +24,7 @@ from hero_jax.losses import Objective
 from hero_jax.losses.inter_intra import InterIntra
 from hero_jax.losses.ranking import VSM
 from hero_jax.losses.siglip import SigLIP
+from hero_jax.losses.similarities import similarities
 from hero_jax.losses.span import SpanLoss
 from hero_jax.model import disorder
 from hero_jax.model.hero import Hero, HeroConfig
@@ -303,6 +304,7 @@ class MomentRetrieval(Task):
             key=key,
             vectors=_vectors(predictions),
         )
+        terms |= similarities(predictions.scores, positives, allowed)
         if self.span is None:
             return total, terms
         local, local_terms = self.span(

@@ -240,9 +240,9 @@ def test_a_mesh_of_more_devices_than_there_are_is_refused_first(tmp_path):
 def test_every_objective_of_hero_is_trained_beside_retrieval(finished):
     tasks = train_config(tiny(finished), source_of(tiny(finished)), "vsm").tasks
     mixture = Mixture({name: task.weight for name, task in tasks.items()}, seed=0)
-    drawn = [mixture.at(step)[0] for step in range(40)]
+    drawn = [mixture.at(step)[0] for step in range(70)]
     counts = {name: drawn.count(name) for name in tasks}
-    assert counts == {"mlm": 4, "mfm": 4, "fom": 2, "moments": 30}
+    assert counts == {"mlm": 4, "mfm": 4, "fom": 2, "moments": 60}
 
 
 def command(module, *arguments):
