@@ -25,7 +25,7 @@ def diagnose(matrix: LanguageMatrix) -> dict[str, Any]:
     """All of it, for every pair of languages, rounded to 5 digits."""
     asked = {code: matrix.ask(code) for code in matrix.examples.languages}
     scores = {
-        read: {code: all_scores(one.vectors, index) for code, one in asked.items()}
+        read: {q: np.asarray(all_scores(a.vectors, index)) for q, a in asked.items()}
         for read, index in ((read, matrix.index(read)) for read in asked)
     }
     pairs = list(itertools.combinations(asked, 2))
