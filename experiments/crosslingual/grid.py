@@ -100,7 +100,7 @@ class Grid:
     corpus: str = "mtvr_loo"
     replications: tuple[str, ...] = ("microtv", "youcook2_loo")
     steps: Mapping[str, int] = dataclasses.field(
-        default_factory=lambda: {"mtvr_loo": 400, "youcook2_loo": 400, "microtv": 200}
+        default_factory=lambda: {"mtvr_loo": 400, "youcook2_loo": 400, "microtv": 300}
     )
     """Updates of a cell, by corpus: about a minute each on two cores."""
     longer: int = 5
