@@ -68,6 +68,17 @@ class BM25:
         return lengths / max(lengths.mean(), 1.0)
 
 
+def ranks_of(
+    index: BM25, queries: Sequence[Sequence[str]], true: Sequence[int]
+) -> list[int]:
+    """The rank of each query's own document; ties fall as one seed decides."""
+    rng = np.random.default_rng(0)
+    return [
+        rank_of(index.scores(words), document, rng)
+        for words, document in zip(queries, true, strict=True)
+    ]
+
+
 def rank_of(scores: np.ndarray, true: int, rng: np.random.Generator) -> int:
     """Place of `true`, 1 the best; equal scores are put in random order."""
     better = int(np.sum(scores > scores[true]))

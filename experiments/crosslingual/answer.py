@@ -10,10 +10,11 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data_pipelines.files import write_whole
 from experiments.common import say
-from experiments.crosslingual import contrasts, records
+from experiments.crosslingual import contrasts, controls, language_tables, records
 from experiments.crosslingual.contrasts import Family, Measure, Term, across, within
 from experiments.crosslingual.corpora import CORPORA
 from experiments.crosslingual.grid import ARMS, PRIMARY, SECONDARY
@@ -66,16 +67,24 @@ def main() -> None:
             f"{config.out / 'cells'}: found no finished cell; run `python -m "
             f"experiments.crosslingual.study --out {config.out}` first"
         )
-    sections = tables(found)
+    sections = tables(found, controls.read_all(config.out / "controls"))
     write_whole(config.out / "tables.md", as_markdown(TITLE, sections))
     write_whole(config.out / "tables.html", as_html(TITLE, sections))
     say(f"{config.out / 'tables.html'}: tables of {len(found)} cells")
 
 
-def tables(found: Sequence[Record]) -> list[Section]:
-    """All of them, the head first."""
+def tables(
+    found: Sequence[Record], ranked: Sequence[Mapping[str, Any]] = ()
+) -> list[Section]:
+    """All of them, the head first; `ranked` holds the controls of each corpus."""
     head = Section("What this rests on", (f"{len(found)} finished cells.", LEGEND))
-    return [head, *of_families(found), *tuning(found), *curves(found)]
+    return [
+        head,
+        *of_families(found),
+        *language_tables.of_controls(ranked),
+        *tuning(found),
+        *curves(found),
+    ]
 
 
 TITLE = "Does Video-Subtitle Matching help retrieval across languages? Tables"
@@ -93,8 +102,10 @@ def of_families(found: Sequence[Record]) -> Iterator[Section]:
         for corpus in sorted(corpus for of, corpus in names if of == name):
             family = Family.of(found, name, corpus)
             parts = (facts, endpoint, arms, main_effects, ingredients)
-            blocks = tuple(block for part in parts for block in part(family))
-            yield Section(f"{name}: {corpus}", blocks)
+            blocks = [block for part in parts for block in part(family)]
+            for explain in (language_tables.diagnostics, language_tables.watched):
+                blocks += explain(family, ordered(family))
+            yield Section(f"{name}: {corpus}", tuple(blocks))
 
 
 def facts(family: Family) -> list[Block]:

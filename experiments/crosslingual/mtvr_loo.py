@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data_pipelines.bm25 import BM25, rank_of, tokens_of
+from data_pipelines.bm25 import BM25, ranks_of, tokens_of
 from data_pipelines.build import build_dataset
 from data_pipelines.builders.mtvr import read_queries
 from data_pipelines.builders.mtvr_loo import SPLIT
@@ -253,13 +253,7 @@ def bm25_ranks(
     index = BM25(
         [[t for line in lines for t in tokens_of(line)] for lines in documents]
     )
-    rng = np.random.default_rng(0)
-    return np.array(
-        [
-            rank_of(index.scores(tokens_of(query)), video, rng)
-            for query, video in zip(queries, videos)
-        ]
-    )
+    return np.array(ranks_of(index, list(map(tokens_of, queries)), videos))
 
 
 def check_of_bm25(data_dir: Path) -> str:

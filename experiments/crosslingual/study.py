@@ -30,7 +30,7 @@ import numpy as np
 
 from data_pipelines.files import write_whole
 from experiments.common import describe, say, settle_in, small_model
-from experiments.crosslingual import corpora, diagnostics, records
+from experiments.crosslingual import controls, corpora, diagnostics, records
 from experiments.crosslingual.grid import (
     ARMS,
     PRESETS,
@@ -114,11 +114,22 @@ def run(config: Study, grid: Grid) -> Mapping[str, int]:
     say("chosen trials: " + ", ".join(f"{arm} {n}" for arm, n in chosen.items()))
     rest = cells(grid, chosen)
     has_data = lambda cell: cell.corpus == "microtv" or _raw(config, cell.corpus)
+    for corpus in sorted({cell.corpus for cell in rest if has_data(cell)}):
+        compare(config, corpus)
     finish(config, grid, [cell for cell in rest if has_data(cell)])
     for corpus in sorted({cell.corpus for cell in rest if not has_data(cell)}):
         count = sum(cell.corpus == corpus for cell in rest)
         say(f"{corpus}: {count} cells left; give --{corpus} and start again")
     return chosen
+
+
+def compare(config: Study, corpus: str) -> None:
+    """Ranks the corpus without a model, unless that is done."""
+    path = config.out / "controls" / f"{corpus}{records.SUFFIX}"
+    if not path.exists():
+        source = _source(config.work, corpus, _raw(config, corpus))
+        train, test = (source.open(split).corpus for split in ("train", "test"))
+        controls.write(path, corpus, train, test)
 
 
 def declare(path: Path, grid: Grid) -> None:

@@ -16,6 +16,19 @@ GAIN = {"vsm": 0.8, "vsm_global": 0.8, "info_nce": 0.0, "info_nce_local": 0.0}
 """By how much log ranks fall across languages, for one arm less another."""
 
 
+TERMS = [f"moments/{name}" for name in ("positive", "negative", "hardest", "active")]
+LISTS = {"same_top1": 0.5, "overlap@10": 0.75}
+KINDS = [f"{way}_{m}" for way in ("forward", "backward") for m in ("P@1", "MRR")]
+PAIRED = dict.fromkeys([*KINDS, "forward_csls_P@1", "backward_csls_P@1"], 0.3)
+VECTORS = {
+    "alignment": {
+        "true": PAIRED | {"cosine_above_shuffled": 0.6},
+        "shuffled": PAIRED | dict.fromkeys(KINDS, 0.0),
+    },
+    "probe": {"accuracy": 0.9},
+}
+
+
 def record(arm, seed, *, gain, family="confirmatory", trial=0, **changes):
     """Ranks of one cell: videos are easy or hard, seeds differ, and arms across."""
     videos = np.repeat(np.arange(NUM_VIDEOS), PER_VIDEO)
@@ -40,6 +53,12 @@ def record(arm, seed, *, gain, family="confirmatory", trial=0, **changes):
     return {
         "cell": cell | changes,
         "videos": videos.tolist(),
+        "curve": [{"step": 7, "grad_norm": 2.0, **dict.fromkeys(TERMS, 0.25)}],
+        "diagnostics": {
+            "vectors": {"en-zh": VECTORS},
+            "lists": {"en-zh": {"en": LISTS, "zh": LISTS}},
+            "mixed": {"en-zh": {"bias": 0.125}},
+        },
         "ranks": {a: {r: ranks(a, r) for r in reads} for a in LANGUAGES},
     }
 
@@ -130,7 +149,10 @@ def test_every_table_is_rebuilt_from_the_cells(found, tmp_path, monkeypatch):
     assert "29 finished cells" in text
     assert "| only the hardest" not in text  # no cell of triplet_max
     assert text.count("| hinge instead of softmax, with local alignment |") == 3
-    assert text.count("| vsm | ") == 1 + 4  # by itself, and its trials
+    assert text.count("| vsm | ") == 1 + 2 + 4  # alone, explained, and its trials
+    explained = ("0.300", "0.300", "0.300", "0.000", "0.600", "0.900", "0.500", "0.750")
+    line = " | ".join(f"{value} (0.000)" for value in (*explained, "0.125"))
+    assert f"| vsm | {line} |" in text
     rows = [line.count("|") for line in text.splitlines() if line.startswith("|")]
     assert all(count >= 4 for count in rows)
 

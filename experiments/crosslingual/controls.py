@@ -1,0 +1,140 @@
+"""What needs no model: BM25 on the gallery and the queries of the study's arms.
+
+    words       the query's own words; across languages only what both write alike
+    dictionary  each word as the dictionary of the training texts translates it
+    copied      the translation of the training text that is nearest to the query
+    machine     the machine translation that a release brings, where it brings one
+
+All rank the test split by the words of its subtitles. A ranking across languages that
+is no better than `words` has learnt nothing but names and numbers; one that is no
+better than `copied` has memorised its training texts.
+"""
+
+import gzip
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipelines import dictionary
+from data_pipelines.bm25 import BM25, ranks_of, tokens_of
+from data_pipelines.files import write_whole
+from data_pipelines.schema import Corpus, Query
+from hero_jax.errors import UserError
+
+Tokens = Sequence[str]
+Translate = Callable[[Query], Tokens | None]
+"""A query as the words to look for; None where it cannot be said."""
+Ranks = Mapping[str, Mapping[str, list[int]]]
+"""[query language][subtitle language]: each query's rank of its own video."""
+
+MACHINE = "-x-"
+"""Marks the code of a machine translation into the language before it."""
+SUFFIX = ".json.gz"
+
+
+def write(path: Path, corpus: str, train: Corpus, test: Corpus) -> None:
+    """All controls of a corpus in one file; the same bytes for the same corpus."""
+    record = {
+        "corpus": corpus,
+        "num_videos": len(test.videos),
+        "ranks": controls(train, test),
+    }
+    content = json.dumps(record, separators=(",", ":")).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, gzip.compress(content, mtime=0))
+
+
+def read_all(folder: Path) -> list[Mapping[str, Any]]:
+    """Those of every corpus, by name. Raises UserError for a file of another kind."""
+    return [_read(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+
+
+def controls(train: Corpus, test: Corpus) -> Mapping[str, Ranks]:
+    """Control -> its ranks; a pair of languages it does not know is left out."""
+    found: dict[str, dict[str, dict[str, list[int]]]] = {}
+    indices = {read: documents(test, read) for read in test.languages}
+    for asked in test.languages:
+        for read in test.languages:
+            for name, translate in _translators(train, asked, read).items():
+                ranks = _ranks(test, indices[read], translate)
+                if ranks is not None:
+                    found.setdefault(name, {}).setdefault(asked, {})[read] = ranks
+    return found
+
+
+def documents(corpus: Corpus, read: str) -> BM25:
+    """The subtitles of each video as one document."""
+    return BM25(
+        [
+            [word for line in video.subtitles[read] for word in tokens_of(line.text)]
+            for video in corpus.videos
+        ]
+    )
+
+
+def _translators(train: Corpus, asked: str, read: str) -> dict[str, Translate]:
+    words: dict[str, Translate] = {"words": lambda q: tokens_of(q.texts[asked])}
+    if asked == read:
+        return words
+    pairs = [
+        (tokens_of(q.texts[asked]), tokens_of(q.texts[read]))
+        for q in train.queries
+        if asked in q.texts and read in q.texts
+    ]
+    return words | {
+        "dictionary": _by_dictionary(pairs, asked),
+        "copied": _by_neighbour(pairs, asked),
+        "machine": lambda query: _by_machine(query, read),
+    }
+
+
+def _by_dictionary(pairs: Sequence[tuple[Tokens, Tokens]], asked: str) -> Translate:
+    """Word by word; a word without an entry stays as it is."""
+    number: dict[str, int] = {}
+    numbered = lambda words: np.array(
+        [number.setdefault(word, len(number)) for word in words], int
+    )
+    learnt = dictionary.learn([(numbered(a), numbered(b)) for a, b in pairs])
+    words = list(number)
+    entries = {words[word]: words[other] for word, other in learnt.items()}
+    return lambda query: [entries.get(w, w) for w in tokens_of(query.texts[asked])]
+
+
+def _by_neighbour(pairs: Sequence[tuple[Tokens, Tokens]], asked: str) -> Translate:
+    index = BM25([words for words, _ in pairs])
+
+    def translate(query: Query) -> Tokens | None:
+        scores = index.scores(tokens_of(query.texts[asked]))
+        return pairs[int(np.argmax(scores))][1] if len(scores) else None
+
+    return translate
+
+
+def _by_machine(query: Query, read: str) -> Tokens | None:
+    """mTVR brings its English queries in Chinese by a machine."""
+    code = next((c for c in query.texts if c.startswith(read + MACHINE)), None)
+    return None if code is None else tokens_of(query.texts[code])
+
+
+def _ranks(test: Corpus, index: BM25, translate: Translate) -> list[int] | None:
+    places = {video.video_id: i for i, video in enumerate(test.videos)}
+    linked = [query for query in test.queries if query.video_id is not None]
+    said = [translate(query) for query in linked]
+    if any(words is None for words in said):
+        return None
+    true = [places[str(query.video_id)] for query in linked]
+    return ranks_of(index, [words for words in said if words is not None], true)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        record = json.loads(gzip.decompress(path.read_bytes()))
+        record["corpus"], record["num_videos"], record["ranks"]
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: found no controls ({error}); remove it and run the study again"
+        ) from None
+    return record

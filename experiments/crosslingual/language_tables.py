@@ -1,0 +1,138 @@
+"""Tables that explain the answer: what needs no model, and what models say of language.
+
+Exploratory, without tests of significance: means over seeds, and their spread.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.crosslingual.contrasts import Family
+from experiments.crosslingual.pages import Block, Section, Table
+from experiments.crosslingual.records import Record, as_array
+
+Read = Callable[[Record], float]
+
+WAYS = ("forward", "backward")
+WATCHED: Mapping[str, str] = {
+    "true pairs": "moments/positive",
+    "negatives": "moments/negative",
+    "hardest negatives": "moments/hardest",
+    "active hinges": "moments/active",
+    "gradient norm": "grad_norm",
+    "intra margin": "moments/intra_margin",
+}
+"""What is shown -> its name in a curve."""
+
+
+def of_controls(found: Sequence[Mapping[str, Any]]) -> list[Section]:
+    """The rankings without a model, a table for each corpus."""
+    return [
+        Section(f"without a model: {one['corpus']}", controls(one)) for one in found
+    ]
+
+
+def controls(record: Mapping[str, Any]) -> tuple[Block, ...]:
+    """Every ranking of a corpus and every pair of languages."""
+    languages = list(record["ranks"]["words"])
+    pairs = [(asked, read) for asked in languages for read in languages]
+    header = ("VR MRR, query-subtitles", *(f"{a}-{b}" for a, b in pairs))
+    rows = [
+        (name, *(_mrr(matrix.get(a, {}).get(b)) for a, b in pairs))
+        for name, matrix in record["ranks"].items()
+    ]
+    chance = np.mean(1 / np.arange(1, record["num_videos"] + 1))
+    return (
+        f"BM25 on {record['num_videos']} videos; chance is {chance:.3f}. Of a query's "
+        "words; of their translations by a dictionary of the training texts; of "
+        "the translation of the nearest training text; of a machine translation.",
+        Table(header, tuple(rows)),
+    )
+
+
+def diagnostics(family: Family, arms: Sequence[str]) -> list[Block]:
+    """What vectors and lists say about language, means over pairs and seeds."""
+    records = {arm: list(family.arms[arm].values()) for arm in arms}
+    if not all("diagnostics" in record for of in records.values() for record in of):
+        return []
+    rows = tuple(
+        (arm, *(_spread([read(r) for r in of]) for read in MEASURES.values()))
+        for arm, of in records.items()
+    )
+    note = (
+        "Translations of a query beside each other (P@1 and CSLS: finding one with the "
+        "other, mean of both directions), a linear probe for the language of a query, "
+        "agreement of the answers to both, and the share of the first ten that speak "
+        "the query's language above its share in a mixed corpus. Standard deviations "
+        "over seeds in brackets."
+    )
+    return [note, Table(("arm", *MEASURES), rows)]
+
+
+def watched(family: Family, arms: Sequence[str]) -> list[Block]:
+    """How scores and gradients stood at the end of training."""
+    ends = {arm: [r["curve"][-1] for r in family.arms[arm].values()] for arm in arms}
+    if not all("moments/positive" in row for of in ends.values() for row in of):
+        return []
+    rows = tuple(
+        (
+            arm,
+            *(
+                _spread([row.get(term, np.nan) for row in of])
+                for term in WATCHED.values()
+            ),
+        )
+        for arm, of in ends.items()
+    )
+    return ["The last step that was logged.", Table(("arm", *WATCHED), rows)]
+
+
+def _vectors(*path: str) -> Read:
+    """A number about the vectors, mean over pairs of languages."""
+    return lambda record: _mean(record["diagnostics"]["vectors"], path)
+
+
+def _translated(kind: str, measure: str) -> Read:
+    ways = [_vectors("alignment", kind, f"{way}_{measure}") for way in WAYS]
+    return lambda record: float(np.mean([way(record) for way in ways]))
+
+
+def _lists(name: str) -> Read:
+    def read(record: Record) -> float:
+        pairs = record["diagnostics"]["lists"].values()
+        return float(np.mean([one[name] for row in pairs for one in row.values()]))
+
+    return read
+
+
+MEASURES: Mapping[str, Read] = {
+    "P@1": _translated("true", "P@1"),
+    "MRR": _translated("true", "MRR"),
+    "P@1, CSLS": _translated("true", "csls_P@1"),
+    "P@1, shuffled": _translated("shuffled", "P@1"),
+    "cosine above shuffled": _vectors("alignment", "true", "cosine_above_shuffled"),
+    "probe": _vectors("probe", "accuracy"),
+    "same first answer": _lists("same_top1"),
+    "first ten in common": _lists("overlap@10"),
+    "bias to own language": lambda r: _mean(r["diagnostics"]["mixed"], ("bias",)),
+}
+
+
+def _mean(pairs: Mapping[str, Any], path: Sequence[str]) -> float:
+    values = list(pairs.values())
+    for name in path:
+        values = [value[name] for value in values]
+    return float(np.mean(values))
+
+
+def _mrr(ranks: list[int | None] | None) -> str:
+    return "-" if ranks is None else f"{np.mean(1 / as_array(ranks)):.3f}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation; nothing where a value is not known."""
+    if np.isnan(values).any():
+        return "-"
+    text = f"{np.mean(values):.3f}"
+    return text if len(values) < 2 else f"{text} ({np.std(values, ddof=1):.3f})"
