@@ -82,7 +82,7 @@ def programs_of(config: HeroConfig, params: PyTree) -> dict[str, Program]:
 
     def score(vectors: Array, frames: Array, num_frames: Array) -> tuple[Array, ...]:
         mask = jnp.arange(frames.shape[1]) < num_frames[:, None]
-        scores = _video_scores(vectors, frames, mask)
+        scores = _video_scores(vectors, frames, mask, config.score)
         spans = call("all_span_logits", vectors, frames, mask) if has_spans else ()
         return tuple(map(_wide, (scores, *spans)))
 
@@ -138,12 +138,14 @@ def _videos(
     return VideoBatch(features, mask, tokens, segment, position, frame)
 
 
-def _video_scores(vectors: Array, frames: Array, frame_mask: Array) -> Array:
+def _video_scores(
+    vectors: Array, frames: Array, frame_mask: Array, score: moment.FrameScore
+) -> Array:
     """`moment.video_scores` in one piece: how to divide the work depends on sizes."""
     cosines = jnp.einsum(
         "qd,bfd->qbf", moment.normalise(vectors), moment.normalise(frames)
     )
-    return jnp.max(jnp.where(frame_mask, cosines, moment.NO_SCORE), axis=-1)
+    return score(cosines, jnp.broadcast_to(frame_mask, cosines.shape))
 
 
 def _wide(x: Any) -> Array:

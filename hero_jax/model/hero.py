@@ -60,6 +60,8 @@ class HeroConfig:
     fusion: Fusion = "local"
     """How subtitles and frames meet: in the cross-modal tower, as in HERO, or each
     subtitle as one vector, as in VALUE's variants (A.9)."""
+    score: moment.FrameScore = moment.FrameScore()
+    """How a query's cosines with the frames of a video become one score."""
     query_heads: int = 12
     """Attention heads of the query encoder."""
     decoder: TransformerConfig | None = None
@@ -330,8 +332,8 @@ class Hero(nn.Module):
         frames: Float[Array, "B F D"],
         frame_mask: Bool[Array, "B F"],
     ) -> Float[Array, "Q B"]:
-        """Cosine of each query with the best frame of each video, in -1..1."""
-        return moment.video_scores(queries, frames, frame_mask)
+        """Cosines of each query with the frames of each video, as one score."""
+        return moment.video_scores(queries, frames, frame_mask, self.config.score)
 
     def span_logits(
         self,

@@ -36,6 +36,13 @@ class FrameScore:
     sharpness: float = 10.0
     """Of "log_sum_exp": towards 0 it is the mean, large it is the best frame."""
 
+    def __call__(
+        self, cosines: Float[Array, "*N F"], frame_mask: Bool[Array, "*N F"]
+    ) -> Float[Array, "*N"]:
+        """The score of each row of cosines."""
+        total = self.total(cosines, frame_mask)
+        return self.finished(total, jnp.sum(frame_mask, axis=-1))
+
     def of_none(self) -> float:
         """The `total` of no frame."""
         return {"max": NO_SCORE, "mean": 0.0, "log_sum_exp": NO_LOGIT}[self.kind]
@@ -59,7 +66,7 @@ class FrameScore:
         return join[self.kind](one, other)
 
     def finished(
-        self, total: Float[Array, "*N"], num_frames: Int[Array, "N1"]
+        self, total: Float[Array, "*N"], num_frames: Int[Array, "..."]
     ) -> Float[Array, "*N"]:
         """The score; one of no frame is below every cosine."""
         if self.kind == "max":

@@ -7,18 +7,36 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
 
-from hero_jax.types import Bool, Float, Int
+from hero_jax.types import Array, Bool, Float, Int
 
 FORMAT = 1
 """Written into every manifest; another one is refused."""
 NORM_FLOOR = 1e-5
 """Vectors shorter than this are divided by it, so zeros stay zeros (A.6)."""
 MANIFEST = "index.json"
+NO_FRAMES = -1e4
+"""Score of a video without frames; padding scores -inf, below every video."""
+
+
+@runtime_checkable
+class Score(Protocol):
+    """How cosines with the frames of videos become one score; hashable."""
+
+    def __call__(
+        self, cosines: Float[Array, "*N F"], frame_mask: Bool[Array, "*N F"]
+    ) -> Float[Array, "*N"]: ...
+
+
+def best_frame(
+    cosines: Float[Array, "*N F"], frame_mask: Bool[Array, "*N F"]
+) -> Float[Array, "*N"]:
+    """The score of HERO (A.6)."""
+    return jnp.max(jnp.where(frame_mask, cosines, NO_FRAMES), axis=-1)
 
 
 class IndexProblem(ValueError):
@@ -45,6 +63,8 @@ class CorpusIndex:
     """Seconds between the frames of each video."""
     fingerprint: str
     """Identifies the model, its step and how the videos were read."""
+    score: Score = best_frame
+    """What the model was trained to be searched by; not saved with the index."""
 
     def __len__(self) -> int:
         return len(self.video_ids)

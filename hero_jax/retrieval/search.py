@@ -1,5 +1,6 @@
 """Which videos fit a query best: exact search, one chunk of the corpus at a time."""
 
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -7,13 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hero_jax.retrieval.index import NORM_FLOOR, CorpusIndex
+from hero_jax.retrieval.index import NORM_FLOOR, CorpusIndex, Score
 from hero_jax.types import Array, Bool, Float, Int
 
 VIDEOS_AT_ONCE = 256
 QUERIES_AT_ONCE = 256
-NO_FRAMES = -1e4
-"""Score of a video without frames; padding scores -inf, below every video."""
 
 
 class Found(NamedTuple):
@@ -125,23 +124,25 @@ def _scores(
         arrays = (index.frames[part], index.scale[part], index.frame_mask[part])
         missing = size - len(arrays[0])
         padded = [np.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1)) for a in arrays]
-        scores = _chunk_scores(queries, *padded)
+        scores = _chunk_scores(queries, *padded, score=index.score)
         if missing:
             scores = scores.at[:, -missing:].set(-jnp.inf)
         yield scores, first
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="score")
 def _chunk_scores(
     queries: Float[Array, "Q D"],
     frames: Float[Array, "N F D"],
     scale: Float[Array, "N F"],
     frame_mask: Bool[Array, "N F"],
+    *,
+    score: Score,
 ) -> Float[Array, "Q N"]:
-    """Cosine of each query with the best frame of each video (A.6)."""
+    """Cosines of each query with the frames of each video (A.6), as one score."""
     lengths = jnp.linalg.norm(queries, axis=1, keepdims=True)
     unit = (queries / jnp.maximum(lengths, NORM_FLOOR)).astype(frames.dtype)
     # Frames on the left: one flat product, the fastest form on a CPU.
     cosine = jnp.einsum("nfd,qd->nfq", frames, unit, preferred_element_type=jnp.float32)
-    cosine = jnp.where(frame_mask[..., None], cosine * scale[..., None], NO_FRAMES)
-    return jnp.max(cosine, axis=1).T
+    cosine = jnp.moveaxis(cosine * scale[..., None], 1, 2)
+    return score(cosine, jnp.broadcast_to(frame_mask[:, None], cosine.shape)).T

@@ -115,12 +115,13 @@ class LanguageMatrix:
         """The corpus read with the subtitles of one language, or with none."""
         frames = self.encoder.encode_corpus(self.examples, subtitles)
         videos = [example.video for example in self.examples]
-        return build_index(
+        index = build_index(
             [video.video_id for video in videos],
             [f[: e.num_frames] for f, e in zip(frames, self.examples)],
             [video.interval for video in videos],
             fingerprint=subtitles,
         )
+        return dataclasses.replace(index, score=self.encoder.config.score)
 
     def answer(self, asked: Asked, index: CorpusIndex) -> Answered:
         """The best videos, the best moments anywhere, and those in the true video."""

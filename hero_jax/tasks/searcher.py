@@ -131,7 +131,8 @@ def _saved_videos(corpora: Path, split: str) -> ReadVideos:
 def _index(searcher: MomentSearcher, split: str, reading: str) -> CorpusIndex:
     """The corpus as one model reads it; encoded once in a process."""
     if searcher.corpora is not None:
-        return load_index(searcher.corpora / split / reading)
+        index = load_index(searcher.corpora / split / reading)
+        return dataclasses.replace(index, score=searcher.encoder.config.score)
     examples = searcher.source.open(split)
     matrix = LanguageMatrix(searcher.encoder, examples, has_spans=searcher.has_spans)
     return matrix.index(reading)

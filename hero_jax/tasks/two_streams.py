@@ -21,7 +21,7 @@ from hero_jax.metrics import summary
 from hero_jax.model.hero import HeroConfig
 from hero_jax.retrieval import answers
 from hero_jax.retrieval.index import CorpusIndex, build_index
-from hero_jax.retrieval.search import Found, search
+from hero_jax.retrieval.search import Found, all_scores
 from hero_jax.retrieval.spans import exponential_weights
 from hero_jax.tasks.caption_evaluation import CaptionMatrix, caption_lines
 from hero_jax.tasks.captioner import Captioner, write_together
@@ -184,7 +184,9 @@ def together(
 ) -> tuple[Answered, np.ndarray]:
     """What the streams answer together, and the ranks of the true videos."""
     rules, has_spans = matrices[0].rules, matrices[0].has_spans
-    cosines = [cosines_of(one.vectors, index) for one, index in zip(asked, indices)]
+    cosines = [
+        np.asarray(all_scores(one.vectors, index)) for one, index in zip(asked, indices)
+    ]
     if has_spans:
         scores = np.mean([exponential_weights(c, rules.alpha) for c in cosines], 0)
     else:
@@ -204,16 +206,6 @@ def together(
         queries[linked], index, asked[0].videos, probabilities, rules
     )
     return Answered(found, vcmr, svmr), ranks
-
-
-def cosines_of(
-    vectors: Float[Array, "Q D"], index: CorpusIndex
-) -> Float[np.ndarray, "Q N"]:
-    """Of every query and every video, in the order of the corpus."""
-    found = search(vectors, index, len(index))
-    cosines = np.zeros(found.scores.shape, np.float32)
-    np.put_along_axis(cosines, np.asarray(found.videos), np.asarray(found.scores), 1)
-    return cosines
 
 
 def ranks_of(scores: Float[np.ndarray, "Q N"], videos: np.ndarray) -> np.ndarray:

@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
+from hero_jax.model.moment import FrameScore, video_scores
 from hero_jax.retrieval import search as module
 from hero_jax.retrieval.index import build_index
-from hero_jax.retrieval.search import search, true_ranks
+from hero_jax.retrieval.search import all_scores, search, true_ranks
 
 LENGTHS = (4, 1, 7, 2, 2, 5, 3, 6, 1, 4, 3)
 
@@ -46,6 +49,24 @@ def test_any_chunk_finds_what_brute_force_finds(chunk):
     np.testing.assert_array_equal(found.videos, order)
     expected = np.take_along_axis(scores, order, axis=1)
     np.testing.assert_allclose(found.scores, expected, rtol=1e-5)
+
+
+REDUCTIONS = {"mean": np.mean, "max": np.max}
+
+
+@pytest.mark.parametrize("kind", ["max", "mean", "log_sum_exp"])
+@pytest.mark.parametrize("chunk", [3, 100])
+def test_the_score_a_model_is_trained_by_is_the_one_it_is_searched_by(kind, chunk):
+    frames, index = corpus()
+    index = dataclasses.replace(index, score=FrameScore(kind, sharpness=4.0))
+    found = all_scores(queries(5), index, chunk=chunk)
+    trained = video_scores(queries(5), index.frames, index.frame_mask, index.score)
+    np.testing.assert_allclose(found, trained, rtol=1e-5)
+    if kind in REDUCTIONS:
+        unit = lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True)
+        cosines = [unit(queries(5)) @ unit(f).T for f in frames]
+        expected = [REDUCTIONS[kind](c, axis=1) for c in cosines]
+        np.testing.assert_allclose(found, np.stack(expected, axis=1), rtol=1e-5)
 
 
 def test_blocks_of_queries_do_not_matter(monkeypatch):
