@@ -66,7 +66,7 @@ def test_the_score_a_model_is_trained_by_is_the_one_it_is_searched_by(kind, chun
         unit = lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True)
         cosines = [unit(queries(5)) @ unit(f).T for f in frames]
         expected = [REDUCTIONS[kind](c, axis=1) for c in cosines]
-        np.testing.assert_allclose(found, np.stack(expected, axis=1), rtol=1e-5)
+        np.testing.assert_allclose(found, np.stack(expected, axis=1), atol=1e-6)
 
 
 def test_blocks_of_queries_do_not_matter(monkeypatch):
