@@ -99,6 +99,7 @@ class Pipeline:
         costs = np.array([task.expected_cost(e) for e in self.examples])
         self._tag = (seed, zlib.crc32(f"{name}/{split}".encode()))
         self.order = stratified(costs, self._block_size, self._tag)
+        self._overflows: set[tuple[str, int]] = set()
         self.capacity, self.fill = self._shape()
 
     def batch(self, number: int, *, host: int = 0, num_hosts: int = 1) -> PyTree:
@@ -211,7 +212,9 @@ class Pipeline:
     def _log_overflow(self, number, capacity, used) -> None:
         for part, needed in used.items():
             size = capacity.get(part, needed)
-            if needed > size:
+            fitted = packing.fit(needed, capacity, part)
+            if needed > size and (part, fitted) not in self._overflows:
+                self._overflows.add((part, fitted))
                 logging.warning(
                     "task %s, batch %d: %s needs %d, planned %d; compiling a larger "
                     "shape for it",

@@ -28,7 +28,7 @@ from hero_jax.model.layers import (
     Projection,
 )
 from hero_jax.model.layout import TextBatch, VideoBatch
-from hero_jax.model.query import QueryEncoder
+from hero_jax.model.query import QueryEncoder, mean_of_words
 from hero_jax.model.transformer import Transformer, TransformerConfig
 from hero_jax.types import Array, Bool, Float, Int
 
@@ -313,12 +313,21 @@ class Hero(nn.Module):
         return jnp.where(is_frame[..., None], frames, words)
 
     def encode_texts(
-        self, texts: TextBatch, *, train: bool = False
+        self, texts: TextBatch, *, train: bool = False, layer: int | None = None
     ) -> Float[Array, "R L D"]:
-        """Text alone, read by the cross-modal tower: one vector a token."""
+        """Text alone, read by the cross-modal tower: one vector a token.
+
+        Of the last layer, or of layer number `layer`; 0 is the embedding.
+        """
         x = self.text_embedding(texts.tokens, texts.position)
         x = self.embedding_dropout(x, train=train)
-        return self.cross_modal(x, texts.segment, train=train)
+        return self.cross_modal(x, texts.segment, train=train, layer=layer)
+
+    def mean_words(
+        self, texts: TextBatch, *, layer: int | None = None, train: bool = False
+    ) -> Float[Array, "Q D"]:
+        """Mean over the words of each text, as a layer of the tower reads them."""
+        return mean_of_words(self.encode_texts(texts, train=train, layer=layer), texts)
 
     def encode_queries(
         self, texts: TextBatch, *, train: bool = False

@@ -18,6 +18,34 @@ from hero_jax.model.transformer import Attention, attention_bias
 from hero_jax.types import Array, Float, Int
 
 
+def mean_of_words(
+    words: Float[Array, "R L D"], texts: TextBatch
+) -> Float[Array, "Q D"]:
+    """Mean vector of each text without its first token, which is no word.
+
+    A first token that every text has would make the means of any two alike
+    (crosslingual.md, 1.1). Zeros where there is no text, or no word in it.
+    """
+    numbers = jnp.arange(1, texts.segment.shape[1] + 1)
+    is_own = texts.segment[:, None, :] == numbers[None, :, None]
+    is_own &= (texts.position > 0)[:, None, :]
+    sums = jnp.einsum("rsl,rld->rsd", is_own.astype(words.dtype), words)
+    count = jnp.maximum(jnp.sum(is_own, axis=-1, keepdims=True), 1)
+    return of_texts(sums / count.astype(sums.dtype), texts)
+
+
+def of_texts(
+    by_segment: Float[Array, "R L D"], texts: TextBatch
+) -> Float[Array, "Q D"]:
+    """The vector of each text from those of the segments, s at place s - 1 of its row.
+
+    Zeros where there is no text: absent ones have segment 0.
+    """
+    place = texts.row * by_segment.shape[1] + texts.segment_of - 1
+    place = jnp.where(texts.mask, place, -1)
+    return gather(by_segment, place, num_groups=texts.num_groups)
+
+
 class QueryEncoder(nn.Module):
     """Words meet once more, then are summed, each by its learned importance."""
 
@@ -45,10 +73,7 @@ class QueryEncoder(nn.Module):
         attended = self.attended(words, texts.segment, texts.position, train=train)
         weights = self.weights(attended, texts.segment)
         pooled = jnp.einsum("rsl,rld->rsd", weights.astype(attended.dtype), attended)
-        # Segment s of a row is pooled at place s - 1; absent queries have segment 0.
-        place = texts.row * pooled.shape[1] + texts.segment_of - 1
-        place = jnp.where(texts.mask, place, -1)
-        return gather(pooled, place, num_groups=texts.num_groups)
+        return of_texts(pooled, texts)
 
     def attended(
         self,

@@ -49,11 +49,19 @@ class Transformer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "R L D"], segment: Int[Array, "R L"], *, train: bool
+        self,
+        x: Float[Array, "R L D"],
+        segment: Int[Array, "R L"],
+        *,
+        train: bool,
+        layer: int | None = None,
     ) -> Float[Array, "R L D"]:
-        """Every slot attends to the slots of its own segment."""
+        """Every slot attends to the slots of its own segment.
+
+        Returns what the last layer says, or layer number `layer`; 0 is the input.
+        """
         x = x.astype(self.numerics.compute)
-        if self.config.num_layers == 0:
+        if self.config.num_layers == 0 or layer == 0:
             return x
         layers = nn.scan(
             Layer,
@@ -61,8 +69,9 @@ class Transformer(nn.Module):
             split_rngs={"params": True, "dropout": True},
             in_axes=nn.broadcast,
             length=self.config.num_layers,
-        )(self.config, self.numerics, train, name="layers")
-        return layers(x, attention_bias(segment, self.numerics))[0]
+        )(self.config, self.numerics, train, layer is not None, name="layers")
+        last, every = layers(x, attention_bias(segment, self.numerics))
+        return last if layer is None or every is None else every[layer - 1]
 
 
 class Layer(nn.Module):
@@ -71,11 +80,13 @@ class Layer(nn.Module):
     config: TransformerConfig
     numerics: Numerics
     train: bool
+    is_kept: bool = False
+    """Hand the output out beside handing it on, for readers of inner layers."""
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "R L D"], bias: Float[Array, "R 1 _ L"]
-    ) -> tuple[Float[Array, "R L D"], None]:
+    ) -> tuple[Float[Array, "R L D"], Float[Array, "R L D"] | None]:
         config, numerics = self.config, self.numerics
         attention = Attention(
             config.num_heads, config.dropout, numerics, name="attention"
@@ -83,7 +94,8 @@ class Layer(nn.Module):
         x = attention(x, bias, train=self.train)
         inner = gelu(dense(config.mlp_width, numerics, name="inner")(x))
         output = Residual(config.dropout, numerics, name="output")
-        return output(inner, x, train=self.train), None
+        x = output(inner, x, train=self.train)
+        return x, x if self.is_kept else None
 
 
 class Attention(nn.Module):

@@ -1,5 +1,6 @@
 """What the batches of several tasks share: videos and texts of a group, packed."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -98,3 +99,8 @@ def frame_mask(videos: Sequence[VideoExample | None], max_frames: int) -> np.nda
     """Which frames are real, [B F]; a missing video has none."""
     counts = np.array([video.num_frames if video else 0 for video in videos])
     return np.arange(max_frames) < counts[:, None]
+
+
+def text_id(tokens: np.ndarray) -> int:
+    """A number equal for equal texts (and, once in 2^31 pairs, for others)."""
+    return zlib.crc32(tokens.tobytes()) & 0x7FFFFFFF

@@ -8,7 +8,6 @@ and of every query are drawn independently, which is what makes the task cross-l
 import dataclasses
 import functools
 import typing
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from hero_jax.model.layout import TextBatch, VideoBatch
 from hero_jax.retrieval.spans import SpanRules
 from hero_jax.tasks import packing, shares
 from hero_jax.tasks.base import Task
-from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed
+from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed, text_id
 from hero_jax.tasks.encoder import Encoder
 from hero_jax.tasks.language_matrix import LanguageMatrix
 from hero_jax.tasks.packing import Segment
@@ -274,7 +273,7 @@ class MomentRetrieval(Task):
             texts,
             np.array([p.example.index for group in groups for p in group], np.int32),
             np.repeat(np.arange(len(queries)), self.num_queries).astype(np.int32),
-            np.array([_text_id(q.tokens) for q in flat], np.int32),
+            np.array([text_id(q.tokens) for q in flat], np.int32),
             np.array([q.span for q in flat], np.int32),
             used,
             rng.random(len(queries)).astype(np.float32),
@@ -461,11 +460,6 @@ def _span_of_frames(frames: np.ndarray, num_frames: int) -> tuple[int, int]:
     """First matched frame; last one, or the next where that is the first (C.5)."""
     first, last = int(frames[0]), int(frames[-1])
     return first, min(max(first + 1, last), num_frames - 1)
-
-
-def _text_id(tokens: np.ndarray) -> int:
-    """A number equal for equal texts (and, once in 2^31 pairs, for others)."""
-    return zlib.crc32(tokens.tobytes()) & 0x7FFFFFFF
 
 
 def _vectors(predictions: MomentPredictions) -> dict[str, Array]:

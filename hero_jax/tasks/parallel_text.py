@@ -1,8 +1,11 @@
 """Sentences that translate one another get one vector: contrastive text alignment.
 
-The simplest cross-lingual objective (crosslingual.md, 3.2 `xl-infonce`): parallel texts
-that belong to no video are both read as queries, and each must find the other among all
-translations of the batch.
+Parallel texts that belong to no video must find one another among all translations of
+the batch. The objective says which published way this is (crosslingual.md, 3.2):
+
+    InfoNCE()         the simplest, `xl-infonce`
+    Neighbourhood()   mXML's constraint, `nc`
+    Lexical()         targeted lexical injection, `tli`, with `layer`
 """
 
 import dataclasses
@@ -15,12 +18,13 @@ import flax.struct
 import jax.numpy as jnp
 import numpy as np
 
+from hero_jax.losses import Objective
 from hero_jax.losses.info_nce import InfoNCE
 from hero_jax.model.hero import Hero
 from hero_jax.model.layout import TextBatch
 from hero_jax.tasks import packing
 from hero_jax.tasks.base import Task
-from hero_jax.tasks.collate import collate_texts
+from hero_jax.tasks.collate import collate_texts, text_id
 from hero_jax.tasks.source import Source
 from hero_jax.types import Array, Float, Int, Metrics, Scalar
 
@@ -30,16 +34,23 @@ from hero_jax.types import Array, Float, Int, Metrics, Scalar
 class ParallelBatch:
     texts: TextBatch
     """Both sides of N pairs, N first sides and then N second sides in each group."""
+    text_id: Int[Array, "N 2"]
+    """Equal for equal texts of a side: such pairs are no negatives of one another."""
 
 
 class ParallelHead(nn.Module):
     """Cosine of every first side with every second side, [N N]."""
 
+    layer: int | None = None
+
     @nn.compact
     def __call__(
         self, hero: Hero, batch: ParallelBatch, *, train: bool = False
     ) -> Float[Array, "N N"]:
-        vectors = hero.encode_queries(batch.texts, train=train)
+        if self.layer is None:
+            vectors = hero.encode_queries(batch.texts, train=train)
+        else:
+            vectors = hero.mean_words(batch.texts, layer=self.layer, train=train)
         groups = batch.texts.num_groups
         sides = vectors.reshape(groups, 2, -1, vectors.shape[-1])
         sides = jnp.moveaxis(sides, 1, 0).reshape(2, -1, vectors.shape[-1])
@@ -53,10 +64,23 @@ class ParallelText(Task):
     """Pairs drawn from `Corpus.parallel`, in random order of their languages."""
 
     source: Source
-    objective: InfoNCE = InfoNCE(temperature=0.05)
+    objective: Objective = InfoNCE(temperature=0.05)
+    """Ranks the translation above the other texts; it may not read `vectors`."""
+    layer: int | None = None
+    """Layer of the text tower whose words are averaged, 0 the embedding; None takes the
+    vectors that search uses."""
+    order: tuple[str, ...] = ()
+    """Two languages, the one that searches first; empty draws them. One-way objectives
+    such as `Lexical` have a direction."""
 
     def examples(self, split: str) -> Sequence[dict[str, np.ndarray]]:
-        return self.source.open(split).parallel
+        examples = self.source.open(split)
+        if unknown := set(self.order) - set(examples.languages):
+            raise ValueError(
+                f"ParallelText: order: found {', '.join(sorted(unknown))}, expected "
+                f"two of {', '.join(examples.languages)}"
+            )
+        return examples.parallel
 
     def expected_cost(self, example: dict[str, np.ndarray]) -> float:
         return float(sum(map(len, example.values())))
@@ -65,8 +89,9 @@ class ParallelText(Task):
         self, example: dict[str, np.ndarray], rng: np.random.Generator, share: float
     ) -> tuple[np.ndarray, np.ndarray]:
         languages = sorted(example)
-        first, second = rng.choice(len(languages), 2, replace=False)
-        return example[languages[first]], example[languages[second]]
+        drawn = rng.choice(len(languages), 2, replace=False)
+        first, second = self.order or (languages[i] for i in drawn)
+        return example[first], example[second]
 
     def cost(self, prepared: tuple[np.ndarray, np.ndarray]) -> int:
         return sum(map(len, prepared))
@@ -85,13 +110,14 @@ class ParallelText(Task):
             for group in groups
         ]
         texts, rows = collate_texts(self.source.open(split), sides, capacity)
-        return ParallelBatch(texts), {"query_rows": rows}
+        text_ids = [list(map(text_id, pair)) for group in groups for pair in group]
+        return ParallelBatch(texts, np.array(text_ids, np.int32)), {"query_rows": rows}
 
     def fill(self, batch: ParallelBatch) -> float:
         return packing.fill(np.asarray(batch.texts.segment))
 
     def head(self) -> ParallelHead:
-        return ParallelHead()
+        return ParallelHead(self.layer)
 
     def loss(
         self,
@@ -102,7 +128,10 @@ class ParallelText(Task):
         key: Any,
     ) -> tuple[Scalar, Metrics]:
         positives = jnp.eye(len(predictions), dtype=bool)
-        return self.objective(predictions, positives, ~positives, step=step, key=key)
+        is_same = batch.text_id[:, None] == batch.text_id[None, :]
+        allowed = ~jnp.any(is_same, axis=-1)
+        return self.objective(predictions, positives, allowed, step=step, key=key)
 
     def fingerprint(self, split: str) -> dict[str, str | int | float]:
-        return self.source.fingerprint(split)
+        fields = self.source.fingerprint(split)
+        return fields | ({"order": "+".join(self.order)} if self.order else {})
