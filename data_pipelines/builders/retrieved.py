@@ -9,6 +9,7 @@ Three may also be what their first authors published: How2R's tables, YouCook2's
 (English and Japanese), VATEX's captions (English and Chinese).
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -60,7 +61,7 @@ class AskedYouCook2(Asked):
 
     def files(self) -> dict[str, Lines]:
         path = self.request.data_dir / youcook2.STEPS
-        if not path.exists():
+        if not os.path.lexists(path):
             return super().files()
         japanese = youcook2.read_translations(path.with_name(youcook2.TRANSLATIONS))
         steps = {

@@ -88,7 +88,7 @@ def _swapped(
     for count, pairs in enumerate(_PAIRS):
         for row, (one, other) in enumerate(pairs):
             table[count, row, [one, other]] = other, one
-    num_pairs = np.array([max(len(pairs), 1) for pairs in _PAIRS])[num_chunks]
+    num_pairs = jnp.array([max(len(pairs), 1) for pairs in _PAIRS])[num_chunks]
     chosen = jnp.minimum(draws * num_pairs, num_pairs - 1).astype(int)
     return jnp.asarray(table)[num_chunks, chosen]
 

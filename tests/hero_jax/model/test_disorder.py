@@ -80,3 +80,10 @@ def test_frames_follow_their_order():
     frames = np.arange(8.0).reshape(1, 4, 2)
     found = in_order(frames, np.array([[3, 3, 0, 1]]))
     assert found[0].tolist() == [[6, 7], [6, 7], [0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize("order", [repeated, shuffled])
+def test_compiled_it_is_the_same(order):
+    mask = np.arange(9) < np.array([[9], [5], [1], [0]])
+    draws = np.array([0.1, 0.5, 0.9, 0.0], np.float32)
+    np.testing.assert_array_equal(jax.jit(order)(mask, draws), order(mask, draws))
