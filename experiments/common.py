@@ -161,6 +161,8 @@ def holding(run_dir: Path, *, fresh: bool) -> Iterator[None]:
     checkpoint.check_writable(run_dir)
     with checkpoint.RunLock(run_dir):
         check_fresh(run_dir, fresh)
+        if (path := run_dir / "results.json").is_file():
+            report.read_results(path)  # refused now, not when all is trained
         yield
 
 

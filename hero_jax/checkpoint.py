@@ -22,7 +22,7 @@ import jax
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from hero_jax import integrity
+from hero_jax import integrity, late_reads
 from hero_jax.errors import BusyError, UserError
 from hero_jax.paths import named_leaves, nested
 from hero_jax.types import PyTree
@@ -181,7 +181,8 @@ class Checkpoints:
     def _read(self, step: int, abstract: Items, record: Mapping) -> Items:
         parts = {name: ocp.args.StandardRestore(t) for name, t in abstract.items()}
         try:
-            restored = self._manager.restore(step, args=ocp.args.Composite(**parts))
+            with late_reads.forgotten():
+                restored = self._manager.restore(step, args=ocp.args.Composite(**parts))
             items = {name: restored[name] for name in abstract}
             damage = differing_leaf(integrity.describe(items), record["leaves"])
         except (
@@ -261,7 +262,10 @@ def _read_params(directory: Path, step: int, saved: integrity.Leaves) -> PyTree:
         for name, leaf in leaves.items()
     }
     try:
-        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as reader:
+        with (
+            late_reads.forgotten(),
+            ocp.StandardCheckpointer(multiprocessing_options=_alone()) as reader,
+        ):
             params = reader.restore(directory / str(step) / "params", nested(abstract))
     except Exception as error:
         raise Damaged(f"{type(error).__name__} while reading") from error

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.files import write_whole
+from hero_jax.errors import UserError, one_line
 from hero_jax.logs import read_lines
 
 Cell = Mapping[str, Any]
@@ -70,9 +71,21 @@ def write_results(path: Path, results: Results, meta: Mapping[str, Any]) -> None
 
 
 def read_results(path: Path) -> tuple[Results, Mapping[str, Any]]:
-    """The results and the meta data that `write_results` wrote."""
-    content = json.loads(Path(path).read_text("utf-8"))
-    return content["results"], content["meta"]
+    """The results and the meta data that `write_results` wrote.
+
+    Raises UserError for a file that holds no such thing.
+    """
+    try:
+        content = json.loads(Path(path).read_text("utf-8"))
+        results, meta = content["results"], content["meta"]
+        if not isinstance(results, dict) or not isinstance(meta, dict):
+            raise TypeError("results and meta must be objects")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: found no results ({one_line(error)}); remove the file, and the "
+            "same command writes it again"
+        ) from None
+    return results, meta
 
 
 def plain(value: Any) -> Any:

@@ -11,6 +11,12 @@ host_command() {
   printf ' %q' "$@"
 }
 
+# value_of OPTION VALUE...: the value behind an option.
+value_of() {
+  [[ -n ${2:-} && ${2:-} != --* ]] || fail "$1: expected a value behind it"
+  printf '%s' "$2"
+}
+
 # fail MESSAGE: one line, and the exit code of bad input.
 fail() {
   printf '%s: %s\n' "$(basename "$0")" "$1" >&2

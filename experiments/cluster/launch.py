@@ -11,12 +11,15 @@ the first to fail.
 import argparse
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+
+from data_pipelines.command import Parser, answer
 
 GRACE_S = 60.0
 """What the processes get to save and end by themselves, before they are killed."""
@@ -25,7 +28,7 @@ POLL_S = 0.05
 
 def main() -> None:
     """Parses the command line, launches and exits with the code of the run."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--processes", type=int, required=True, metavar="N")
@@ -33,8 +36,11 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="print, do not run")
     parser.add_argument("command", nargs="+")
     args = parser.parse_args()
-    if args.processes < 1:
-        parser.error(f"--processes: found {args.processes}, expected at least 1")
+    for option, value in (("processes", args.processes), ("devices", args.devices)):
+        if value is not None and value < 1:
+            parser.error(f"--{option}: found {value}, expected at least 1")
+    if not args.dry_run and shutil.which(args.command[0]) is None:
+        parser.error(f"command: found {args.command[0]!r}, expected a program to run")
     places = environments(args.processes, args.devices)
     if args.dry_run:
         for place in places:
@@ -125,4 +131,4 @@ class Group:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

@@ -26,7 +26,7 @@ dry_run=false hosts=
 while [[ ${1:-} == --* ]]; do
   case $1 in
     --dry-run) dry_run=true; shift ;;
-    --hosts) hosts=${2:?--hosts A,B}; shift 2 ;;
+    --hosts) hosts=$(value_of "$@"); shift 2 ;;
     *) fail "$1: unknown option; expected --dry-run, --hosts A,B or a command" ;;
   esac
 done
@@ -36,6 +36,7 @@ if [[ -z $hosts ]]; then
   hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
 fi
 read -r -d '' -a names <<<"${hosts//,/ }" || true
+((${#names[@]})) || fail "--hosts: found no name in '$hosts', expected A,B"
 # A port that jobs on one node do not share.
 coordinator=${names[0]}:$((20000 + ${SLURM_JOB_ID:-0} % 20000))
 

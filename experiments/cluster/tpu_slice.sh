@@ -18,10 +18,10 @@ dry_run=false hosts='' name='' zone='' dir=hero_jax
 while [[ ${1:-} == --* ]]; do
   case $1 in
     --dry-run) dry_run=true; shift ;;
-    --hosts) hosts=${2:?--hosts A,B}; shift 2 ;;
-    --name) name=${2:?--name SLICE}; shift 2 ;;
-    --zone) zone=${2:?--zone ZONE}; shift 2 ;;
-    --dir) dir=${2:?--dir FOLDER}; shift 2 ;;
+    --hosts) hosts=$(value_of "$@"); shift 2 ;;
+    --name) name=$(value_of "$@"); shift 2 ;;
+    --zone) zone=$(value_of "$@"); shift 2 ;;
+    --dir) dir=$(value_of "$@"); shift 2 ;;
     *) fail "$1: unknown option; expected --dry-run, --hosts, --name, --zone, --dir" ;;
   esac
 done
@@ -29,9 +29,11 @@ done
 (($#)) || fail "no command; give one, such as python -m experiments.quickstart"
 if [[ -z $hosts ]]; then
   hosts=$(gcloud compute tpus tpu-vm describe "$name" --zone="$zone" \
-    --format='value[delimiter=" "](networkEndpoints[].ipAddress)')
+    --format='value[delimiter=" "](networkEndpoints[].ipAddress)' 2>/dev/null) ||
+    fail "gcloud cannot describe $name in $zone; log in with it, or give --hosts"
 fi
 read -r -d '' -a addresses <<<"${hosts//,/ }" || true
+((${#addresses[@]})) || fail "--hosts: found no address in '$hosts', expected A,B"
 coordinator=${addresses[0]}:8476
 
 # The ssh command of host INDEX, as words in the array `ssh`.

@@ -26,7 +26,7 @@ import numpy as np
 
 from data_pipelines.bm25 import BM25, ranks_of, tokens_of
 from data_pipelines.build import build_dataset
-from data_pipelines.builders.mtvr import read_queries
+from data_pipelines.builders.mtvr import TEXT_ONLY, read_queries
 from data_pipelines.builders.mtvr_loo import SPLIT
 from data_pipelines.builders.raw import Request
 from data_pipelines.corpus import open_corpus
@@ -146,7 +146,9 @@ def prepare(config: MtvrLoo) -> Source:
             is_replacing=False,
         )
         say_built(built)
-        make_tokenizer(tokenizer, open_corpus(out, name, "train"), vocab_size=8000)
+        corpus = open_corpus(out, name, "train")
+        check_parallel(corpus, config.data_dir)
+        make_tokenizer(tokenizer, corpus, vocab_size=8000)
     wait_for_first()
     return Source(
         directory=out,
@@ -155,6 +157,16 @@ def prepare(config: MtvrLoo) -> Source:
         languages=open_corpus(out, name, "train").languages,
         row_length=64,
     )
+
+
+def check_parallel(corpus: Corpus, data_dir: Path) -> None:
+    """The texts of the test splits, which name no video, are trained from, too."""
+    if not corpus.parallel:
+        files = " or ".join(f"tvr_zh_en_{s}_release.jsonl" for s in TEXT_ONLY)
+        raise errors.UserError(
+            f"{data_dir}: found no texts of {files}, expected at least one of these "
+            "files beside the others: add it, and name another --run_dir"
+        )
 
 
 def train_config(config: MtvrLoo, source: Source) -> TrainConfig:

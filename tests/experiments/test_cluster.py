@@ -111,13 +111,41 @@ def test_a_tpu_slice_gets_a_command_for_every_worker():
         (["slurm.sh", "--dry-run", "--hosts", "a"], "slurm.sh: no command;"),
         (["slurm.sh", "python"], "slurm.sh: not in a Slurm job;"),
         (["slurm.sh", "--dryrun", "python"], "slurm.sh: --dryrun: unknown option;"),
+        (["slurm.sh", "--dry-run", "--hosts"], "slurm.sh: --hosts: expected a value"),
+        (["slurm.sh", "--hosts", ",", "python"], "slurm.sh: --hosts: found no name"),
         (["tpu_slice.sh", "--name", "s", "python"], "tpu_slice.sh: which slice?"),
+        (
+            ["tpu_slice.sh", "--zone", "--name"],
+            "tpu_slice.sh: --zone: expected",
+        ),
     ],
 )
 def test_a_mistake_gets_one_line_and_exit_code_2(arguments, expected):
     found = run(str(CLUSTER / arguments[0]), *arguments[1:], SLURM_JOB_NODELIST="")
     assert found.returncode == 2
     assert found.stderr.startswith(expected)
+    assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            ["--processes", "0", "--", "python"],
+            "--processes: found 0, expected",
+        ),
+        (
+            ["--processes", "1", "--devices", "-1", "--", "python"],
+            "--devices: found -1",
+        ),
+        (["--processes", "2", "--", "/no/program"], "command: found '/no/program'"),
+        (["--processes", "2"], "the following arguments are required: command"),
+    ],
+)
+def test_a_mistake_of_the_launcher_gets_one_line_and_exit_code_2(options, expected):
+    found = run(*launched(*options))
+    assert found.returncode == 2
+    assert found.stderr.startswith(f"error: {expected}")
     assert found.stderr.count("\n") == 1
 
 

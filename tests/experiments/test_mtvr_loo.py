@@ -5,6 +5,7 @@ import pytest
 from experiments.crosslingual import mtvr_loo
 from experiments.crosslingual.mtvr_loo import MtvrLoo
 from hero_jax import report
+from hero_jax.errors import UserError
 from tests.experiments.mtvr_releases import NOUNS, write_release
 
 
@@ -33,6 +34,15 @@ def test_the_language_matrix_stands_beside_bm25(tmp_path, capsys):
     assert "40 videos, 200 queries" in capsys.readouterr().out
     page = (tmp_path / "run" / "report.html").read_text()
     assert not any(noun in page for noun in NOUNS["zh"])
+
+
+def test_a_release_without_its_parallel_texts_is_refused_by_name(tmp_path):
+    write_release(tmp_path)
+    for split in ("test_public", "test_challenge"):
+        (tmp_path / f"tvr_zh_en_{split}_release.jsonl").unlink()
+    config = MtvrLoo(data_dir=tmp_path, run_dir=tmp_path / "run", steps=2)
+    with pytest.raises(UserError, match="found no texts of tvr_zh_en_test_public"):
+        mtvr_loo.run(config)
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import asyncio
 import itertools
 import json
 import logging
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hero_jax import checkpoint, integrity, sharding
+from hero_jax import checkpoint, integrity, late_reads, sharding
 from hero_jax.checkpoint import Checkpoints
 from hero_jax.errors import BusyError, UserError
 from hero_jax.sharding import MeshConfig
@@ -304,3 +305,14 @@ def test_the_lock_ends_with_its_holder(tmp_path):
             checkpoint.RunLock(tmp_path),
         ):
             pass
+
+
+def test_answers_to_a_closed_loop_are_forgotten():
+    policy = asyncio.get_event_loop_policy()
+    with late_reads.forgotten():
+        loop = asyncio.new_event_loop()
+    assert asyncio.get_event_loop_policy() is policy
+    loop.call_soon_threadsafe(loop.stop)
+    loop.run_forever()
+    loop.close()
+    loop.call_soon_threadsafe(print, "late")

@@ -4,8 +4,10 @@ import json
 import math
 
 import numpy as np
+import pytest
 
 from hero_jax import report
+from hero_jax.errors import UserError
 
 
 def vr(mrr):
@@ -42,6 +44,13 @@ def test_results_come_back_as_they_were_written(tmp_path):
     results, meta = report.read_results(tmp_path / "run" / "results.json")
     assert results == RESULTS
     assert meta == {"seed": 3}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", '{"results": 3, "meta": {}}', "{}"])
+def test_a_file_without_results_is_refused_by_name(tmp_path, text):
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(UserError, match="results.json: found no results .*remove the"):
+        report.read_results(tmp_path / "results.json")
 
 
 def test_the_file_is_strict_json(tmp_path):
