@@ -226,7 +226,7 @@ def run_cell(config: Study, grid: Grid, cell: Cell) -> dict[str, Any]:
     known = matrix.ask(matrix.examples.languages[0])
     return {
         "cell": dataclasses.asdict(cell) | {"languages": list(cell.languages)},
-        "config": configs.to_json(whole, folder=config.work),
+        "config": configs.to_json(whole, folder=config.work.absolute()),
         "meta": describe(
             "experiments.crosslingual.study", time.monotonic() - begin, name=cell.name
         ),

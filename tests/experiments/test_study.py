@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from experiments.crosslingual import records, study
+from experiments.crosslingual import answer, records, study
 from experiments.crosslingual.grid import ARMS, Grid, cells, tuning
 from experiments.crosslingual.study import Study
 from hero_jax.errors import UserError
@@ -67,6 +67,7 @@ def test_every_cell_is_there_with_the_rank_of_every_query(finished):
     found = {r["cell"]["family"]: r for r in records.read_all(finished.out / "cells")}
     assert set(found) == {"tuning", "confirmatory", "english_only", "longer", "curve"}
     record = found["english_only"]
+    assert str(finished.work.parent) not in json.dumps(record["config"])
     assert record["cell"]["languages"] == ["en"]
     num_queries = len(record["videos"])
     for asked in ("en", "zh"):
@@ -89,6 +90,15 @@ def test_paired_seeds_begin_alike_and_differ_in_the_objective_alone(finished):
         del moments["objective"], moments["span"]
         del config["optimizer"]["learning_rate"]
     assert one == other
+
+
+@pytest.mark.slow
+def test_every_table_is_made_of_the_cells_and_controls(finished, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["answer", "--out", str(finished.out)])
+    answer.main()
+    text = (finished.out / "tables.md").read_text("utf-8")
+    assert "## without a model: mtvr_loo" in text and "| words | " in text
+    assert "same first answer" in text and "hardest negatives" in text
 
 
 @pytest.mark.slow
