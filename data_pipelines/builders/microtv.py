@@ -86,6 +86,7 @@ class _Reader:
             languages=self.languages,
             seen=self.seen["tvr"],
             tally=self.request.tally,
+            is_linked=split != "test",
             allow_missing=self.request.allow_missing,
         )
         timelines = [

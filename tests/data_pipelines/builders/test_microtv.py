@@ -212,3 +212,19 @@ def test_files_that_nobody_asks_for_are_counted(release):
         "1 x files in subtitles/",
         "1 x files in annotations/",
     ]
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_queries_to_be_answered_may_keep_their_videos_to_themselves(release, split):
+    path = release / "annotations" / f"tvr_{split}.jsonl"
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    bare = [{"desc_id": row["desc_id"], "descs": row["descs"]} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in bare))
+    if split == "train":
+        with pytest.raises(InputError, match=f"{path}:1: .*is missing"):
+            build(release)
+        return
+    build(release)
+    corpus = open_corpus(release.parent / "out", "microtv", "test")
+    assert len(corpus.queries) == len(rows) > 0
+    assert {query.video_id for query in corpus.queries} == {None}
