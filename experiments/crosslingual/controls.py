@@ -10,19 +10,16 @@ is no better than `words` has learnt nothing but names and numbers; one that is 
 better than `copied` has memorised its training texts.
 """
 
-import gzip
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from data_pipelines import dictionary
 from data_pipelines.bm25 import BM25, ranks_of, tokens_of
-from data_pipelines.files import write_whole
 from data_pipelines.schema import Corpus, Query
-from hero_jax.errors import UserError
+from experiments.crosslingual import records
+from experiments.crosslingual.records import Record
 
 Tokens = Sequence[str]
 Translate = Callable[[Query], Tokens | None]
@@ -32,7 +29,7 @@ Ranks = Mapping[str, Mapping[str, list[int]]]
 
 MACHINE = "-x-"
 """Marks the code of a machine translation into the language before it."""
-SUFFIX = ".json.gz"
+FIELDS = ("corpus", "num_videos", "ranks")
 
 
 def write(path: Path, corpus: str, train: Corpus, test: Corpus) -> None:
@@ -42,14 +39,13 @@ def write(path: Path, corpus: str, train: Corpus, test: Corpus) -> None:
         "num_videos": len(test.videos),
         "ranks": controls(train, test),
     }
-    content = json.dumps(record, separators=(",", ":")).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, gzip.compress(content, mtime=0))
+    records.write(path, record)
 
 
-def read_all(folder: Path) -> list[Mapping[str, Any]]:
+def read_all(folder: Path) -> list[Record]:
     """Those of every corpus, by name. Raises UserError for a file of another kind."""
-    return [_read(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    paths = sorted(folder.glob(f"*{records.SUFFIX}"))
+    return [records.read(path, FIELDS) for path in paths]
 
 
 def controls(train: Corpus, test: Corpus) -> Mapping[str, Ranks]:
@@ -127,14 +123,3 @@ def _ranks(test: Corpus, index: BM25, translate: Translate) -> list[int] | None:
         return None
     true = [places[str(query.video_id)] for query in linked]
     return ranks_of(index, [words for words in said if words is not None], true)
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        record = json.loads(gzip.decompress(path.read_bytes()))
-        record["corpus"], record["num_videos"], record["ranks"]
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: found no controls ({error}); remove it and run the study again"
-        ) from None
-    return record

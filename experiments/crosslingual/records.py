@@ -12,7 +12,7 @@ they say. A file appears whole or not at all.
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +37,16 @@ def write(path: Path, record: Record) -> None:
     write_whole(path, gzip.compress(content.encode(), mtime=0))
 
 
-def read(path: Path) -> Record:
-    """Raises UserError for a file that is no record."""
+def read(path: Path, fields: Sequence[str] = ("cell", "ranks", "videos")) -> Record:
+    """Raises UserError for a file that is no record with these fields."""
     try:
         record = json.loads(gzip.decompress(path.read_bytes()))
-        record["cell"], record["ranks"], record["videos"]
+        for field in fields:
+            record[field]
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path}: found no record of a cell ({error}); remove it and run the study "
-            "again"
+            f"{path}: found no record of the study ({error}); remove it and run the "
+            "study again"
         ) from None
     return record
 

@@ -59,7 +59,12 @@ class Transformer(nn.Module):
         """Every slot attends to the slots of its own segment.
 
         Returns what the last layer says, or layer number `layer`; 0 is the input.
+        Raises ValueError for a layer that there is not.
         """
+        if layer is not None and not 0 <= layer <= self.config.num_layers:
+            raise ValueError(
+                f"layer: found {layer}, expected 0 to {self.config.num_layers}"
+            )
         x = x.astype(self.numerics.compute)
         if self.config.num_layers == 0 or layer == 0:
             return x

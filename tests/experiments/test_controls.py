@@ -69,5 +69,5 @@ def test_controls_are_written_read_and_shown(tmp_path):
     chance = np.mean(1 / np.arange(1, 13))
     assert f"chance is {chance:.3f}" in text and "| words | 1.000 |" in text
     path.write_bytes(b"no")
-    with pytest.raises(UserError, match="found no controls"):
+    with pytest.raises(UserError, match="found no record"):
         controls.read_all(path.parent)

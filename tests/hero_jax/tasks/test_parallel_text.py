@@ -76,6 +76,8 @@ def test_an_inner_layer_is_the_mean_of_its_words_without_the_first_token():
         np.testing.assert_allclose(mean, words[row][own].mean(axis=0), atol=1e-5)
     last = apply("encode_texts", batch, layer=config.cross_modal.num_layers)
     np.testing.assert_allclose(last, apply("encode_texts", batch), atol=1e-6)
+    with pytest.raises(ValueError, match="layer: found 9, expected 0 to"):
+        apply("encode_texts", batch, layer=9)
     embedded = apply("encode_texts", batch, layer=0)
     assert not np.allclose(embedded, words)
 
