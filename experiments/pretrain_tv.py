@@ -17,7 +17,10 @@ will do; on a CPU, a miniature:
         --learning_rate 1e-3 --eval_every 300
 
 From nothing, on 120 videos, this takes the losses mlm 7.7 -> 5.1, mfm 7.7 -> 3.4, fom
-4.6 -> 3.9 and vsm 1.72 -> 1.59, and finds 11 % of the words and 7 % of the frames.
+4.6 -> 3.9 and vsm 1.72 -> 1.59, and finds 11 % of the words and 7 % of the frames. The
+official start is meant for towers that begin as RoBERTa: frame order and matching stay
+at chance here. A smaller model with the start of `small_model` learns all four
+(`tests/experiments/pretrain_miniature.py`).
 
 Every task is measured on the validation split as officially (C.8): losses, accuracies,
 distances. The last numbers are printed and stand in `results.json`.
@@ -85,6 +88,9 @@ class PretrainTv:
     """Weights to begin with: RoBERTa, XLM-R or multilingual BERT (every other layer, as
     officially), whose sizes the model takes; released HERO weights (.pt); a run or an
     exported folder. Random ones by default."""
+    languages: tuple[str, ...] = ()
+    """Languages that are read; empty means all of the corpus. A subtitle that is held
+    out asks in any of them."""
     masked_frames: Literal["mfm-nce", "mffr"] = "mfm-nce"
     """How hidden frames are told: as a choice, or as regression."""
     reference_gpus: int = 16
@@ -159,6 +165,7 @@ def prepare(config: PretrainTv) -> Source:
         directory=config.data_dir.absolute(),
         dataset=config.dataset,
         tokenizer=tokenizer.absolute(),
+        languages=config.languages,
         max_query_tokens=61,  # `<s>` and 60 more (C.5)
         row_length=256,  # no subtitle with its frames is longer
     )

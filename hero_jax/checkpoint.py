@@ -22,7 +22,7 @@ import jax
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from hero_jax import integrity, late_reads
+from hero_jax import adapters, integrity, late_reads
 from hero_jax.errors import BusyError, UserError
 from hero_jax.paths import named_leaves, nested
 from hero_jax.types import PyTree
@@ -225,7 +225,7 @@ class Checkpoints:
 def load_params(
     run_dir: Path, step: int | None = None, *, data: Mapping | None = None
 ) -> tuple[int, PyTree]:
-    """Step and parameters of the newest undamaged checkpoint, or of `step`.
+    """Step and the model's parameters of the newest undamaged checkpoint, or of `step`.
 
     Needs neither the model nor the data, takes no lock and changes nothing. Where
     `data` is given, the run must have been trained on it: UserError names the field.
@@ -242,7 +242,7 @@ def load_params(
         trained = {f: v for f, v in record["data"].items() if f in (data or {})}
         wanted = {f: data[f] for f in trained} if data else {}
         check_same(f"{run_dir}: step {candidate}", trained, wanted)
-        return candidate, params
+        return candidate, adapters.folded(params)
     missing = "checkpoint" if step is None else f"checkpoint of step {step}"
     raise UserError(
         f"{run_dir}: there is no undamaged {missing} among {sorted(found)}; "

@@ -12,7 +12,8 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from hero_jax import sharding
+from hero_jax import adapters, sharding
+from hero_jax.adapters import Adapters
 from hero_jax.model import initial
 from hero_jax.model.hero import HeroConfig
 from hero_jax.model.multitask import Head, TaskModel
@@ -56,6 +57,7 @@ class Learner:
     seed: int
     accumulation: int = 1
     is_accumulation_mean: bool = False
+    adapters: Adapters | None = None
 
     def initial_state(self) -> TrainState:
         """A fresh state, created already sharded: no device ever holds all of it.
@@ -87,7 +89,7 @@ class Learner:
         leaves, structure = jax.tree.flatten(dict(self.samples))
         shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
         heads = tuple(self.model.heads.items())
-        training = self.optimizer, self.num_steps
+        training = self.optimizer, self.num_steps, self.adapters
         return Creation(self.model.config, heads, *training, shapes, structure)
 
     def step(
@@ -124,9 +126,9 @@ class Learner:
         return compiled(Update(self.optimizer, self.num_steps), places, donated=(0,))
 
     def whole(self, params: PyTree) -> PyTree:
-        """Parameters in numpy, every one whole, on every host."""
+        """Parameters of the model in numpy, every one whole, on every host."""
         whole = sharding.replicated(self.mesh)
-        gathered = jax.jit(lambda tree: tree, out_shardings=whole)(params)
+        gathered = jax.jit(adapters.folded, out_shardings=whole)(params)
         return jax.tree.map(np.asarray, gathered)
 
 
@@ -138,6 +140,7 @@ class Creation:
     heads: tuple[tuple[str, Head], ...]
     optimizer: OptimizerConfig
     num_steps: int
+    adapters: Adapters | None
     shapes: tuple[tuple[tuple[int, ...], np.dtype], ...]
     """Of the leaves of a batch of every task."""
     structure: jax.tree_util.PyTreeDef
@@ -148,6 +151,8 @@ class Creation:
         model = TaskModel(self.config, dict(self.heads))
         drawn = model.init(init_key, zeros, method=TaskModel.run_every_head)
         params = initial.begin(drawn["params"], self.config.initializer)
+        if self.adapters is not None:
+            params = adapters.begin(self.adapters, params, init_key)
         transformation = make_optimizer(self.optimizer, self.num_steps)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -237,7 +242,7 @@ class Gradient:
 
         def objective(params):
             predictions = model.apply(
-                {"params": params},
+                {"params": adapters.folded(params, is_training=True)},
                 self.name,
                 batch,
                 train=True,

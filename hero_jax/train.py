@@ -19,6 +19,7 @@ import numpy as np
 
 from hero_jax import carried, checkpoint, integrity, processes, sharding, warm_start
 from hero_jax import config as configs
+from hero_jax.adapters import Adapters
 from hero_jax.errors import UserError
 from hero_jax.learner import Learner, TrainState
 from hero_jax.logs import Curves, MetricsLog, Progress, Speed
@@ -52,6 +53,8 @@ class TrainConfig:
     """Of parameters, dropout, the order of the data and the mixture of tasks."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """How gradients become updates."""
+    adapters: Adapters | None = None
+    """Low-rank factors that learn in place of the encoder; None trains all of it."""
     mesh: MeshConfig = MeshConfig()
     """The devices that share the work."""
     accumulation: int = 1
@@ -293,6 +296,7 @@ def make_learner(config: TrainConfig, pipelines: Mapping[str, Pipeline]) -> Lear
         seed=config.seed,
         accumulation=config.accumulation,
         is_accumulation_mean=config.is_accumulation_mean,
+        adapters=config.adapters,
     )
 
 
@@ -334,6 +338,8 @@ def data_fingerprint(
         for field, value in pipeline.fingerprint().items():
             fields[f"tasks.{name}.{field}"] = value
     fields |= flat(configs.to_json(config.model), "model")
+    if config.adapters:
+        fields |= flat(configs.to_json(config.adapters), "adapters")
     return json.loads(json.dumps(fields))
 
 
@@ -385,6 +391,11 @@ def check(config: TrainConfig) -> None:
         raise UserError(
             f"pack_groups: found {config.pack_groups}; expected 1 or a multiple of "
             f"mesh.data {config.mesh.data}"
+        )
+    if config.adapters and config.optimizer.kind != "official":
+        raise UserError(
+            "optimizer.kind: found optax beside adapters; its weight decay changes "
+            "the encoder, which has to stay as it is: choose official"
         )
     for name, task in config.tasks.items():
         sharding.check_batch_size(name, task.batch_size, config.mesh)

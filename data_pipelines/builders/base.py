@@ -42,6 +42,13 @@ FEATURE_BYTES = 1 << 26
 """Bytes of one feature file: enough files to write in parallel, well below 256 MB."""
 
 
+class LocalInfo(tfds.core.DatasetInfo):
+    """What a dataset is, by its own files alone."""
+
+    def initialize_from_bucket(self) -> None:
+        """No look into TFDS's bucket, which leaves an empty temporary folder behind."""
+
+
 class CorpusBuilder(
     tfds.core.DatasetBuilder,
     skip_registration=True,  # type: ignore[call-arg]
@@ -69,7 +76,7 @@ class CorpusBuilder(
         """The checked records of a raw release."""
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(builder=self, features=self._layout())
+        return LocalInfo(builder=self, features=self._layout())
 
     def _layout(self) -> tfds.features.FeaturesDict:
         kind = self.builder_config.name

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_pipelines.files import write_whole
 from experiments.common import say
 from experiments.crosslingual import contrasts, controls, language_tables, records
 from experiments.crosslingual.contrasts import Family, Measure, Term, across, within
 from experiments.crosslingual.corpora import CORPORA
-from experiments.crosslingual.grid import ARMS, PRIMARY, SECONDARY
+from experiments.crosslingual.grid import AIDS, ARMS, PRIMARY, SECONDARY, VARIANTS
 from experiments.crosslingual.pages import (
     Block,
     Figure,
@@ -47,6 +49,22 @@ INGREDIENTS: Mapping[str, tuple[str, str]] = {
     "disordered videos as negatives": ("iic", "info_nce"),
 }
 """What is exchanged -> the arm with it, the arm without."""
+VARIED: Mapping[str, tuple[str, str]] = {
+    "hard negatives count more, beside the hinge": ("vsm_global_hard", "vsm_global"),
+    "the best frame instead of the mean, hinge": ("vsm_global", "vsm_global_mean"),
+    "the best frame instead of the mean, softmax": ("info_nce", "info_nce_mean"),
+    "contrast of frames beside softmax": ("info_nce_jsd", "info_nce"),
+}
+AIDED: Mapping[str, tuple[str, str]] = {
+    f"{aid} beside {arm}": (f"{arm}+{aid}", arm)
+    for arm in ("vsm", "info_nce")
+    for aid in AIDS
+}
+COMPARED: Mapping[str, tuple[tuple[str, ...], Mapping[str, tuple[str, str]]]] = {
+    "ingredients": (("confirmatory",), VARIED),
+    "aided": (("english_only",), AIDED),
+}
+"""Exploratory family -> the families its arms are compared with, and how."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +98,8 @@ def tables(
     head = Section("What this rests on", (f"{len(found)} finished cells.", LEGEND))
     return [
         head,
-        *of_families(found),
+        *of_families(found, ranked),
+        *of_explorations(found),
         *language_tables.of_controls(ranked),
         *tuning(found),
         *curves(found),
@@ -95,14 +114,38 @@ LEGEND = (
 )
 
 
-def of_families(found: Sequence[Record]) -> Iterator[Section]:
+def corpora_of(found: Iterable[Record], name: str) -> list[str]:
+    """Where a family has cells."""
+    cells = [record["cell"] for record in found]
+    return sorted({cell["corpus"] for cell in cells if cell["family"] == name})
+
+
+def of_explorations(found: Sequence[Record]) -> Iterator[Section]:
+    """Variants of the arms, beside the arms they come from; nothing is confirmed."""
+    for name, (others, pairs) in COMPARED.items():
+        for corpus in corpora_of(found, name):
+            family = Family.of(found, name, corpus, *others)
+            known = {what: pair for what, pair in pairs.items() if family.has(*pair)}
+            blocks = [*arms(family), *effects("exchange", family, known, EXPLORATORY)]
+            yield Section(f"{name}: {corpus}", (EXPLORED, *blocks))
+
+
+EXPLORED = (
+    "Exploratory: `BH` is the share of false claims to expect (Benjamini-Hochberg)."
+)
+
+
+def of_families(
+    found: Sequence[Record], ranked: Sequence[Mapping[str, Any]]
+) -> Iterator[Section]:
     """The sections of every family and corpus that has cells."""
-    names = {(r["cell"]["family"], r["cell"]["corpus"]) for r in found}
-    for name in ("confirmatory", "english_only", "replication", "longer"):
-        for corpus in sorted(corpus for of, corpus in names if of == name):
+    for name in ("confirmatory", "english_only", "replication", "longer", "evidence"):
+        for corpus in corpora_of(found, name):
             family = Family.of(found, name, corpus)
             parts = (facts, endpoint, arms, main_effects, ingredients)
             blocks = [block for part in parts for block in part(family)]
+            if name == "english_only":
+                blocks += language_tables.floor(corpus, ranked)
             for explain in (language_tables.diagnostics, language_tables.watched):
                 blocks += explain(family, ordered(family))
             yield Section(f"{name}: {corpus}", tuple(blocks))
@@ -176,17 +219,31 @@ PLACES = {1.0: 3, 100.0: 1}
 def main_effects(family: Family) -> list[Block]:
     """VSM against each of the others, across and within languages."""
     others = [arm for arm in ordered(family) if arm != "vsm" and family.has("vsm", arm)]
-    return effects("VSM less", family, {arm: ("vsm", arm) for arm in others})
+    pairs = {arm: ("vsm", arm) for arm in others}
+    return effects("VSM less", family, pairs, correction(family))
 
 
 def ingredients(family: Family) -> list[Block]:
     """What VSM bundles, one exchange at a time."""
     found = {what: pair for what, pair in INGREDIENTS.items() if family.has(*pair)}
-    return effects("exchange", family, found)
+    return effects("exchange", family, found, correction(family))
+
+
+Correction = tuple[str, Callable[[Sequence[float]], np.ndarray]]
+"""Its name, and what it makes of all p of a table."""
+CONFIRMATORY: Correction = ("Holm", significance.holm)
+EXPLORATORY: Correction = ("BH", significance.benjamini_hochberg)
+
+
+def correction(family: Family) -> Correction:
+    return EXPLORATORY if family.name == "evidence" else CONFIRMATORY
 
 
 def effects(
-    title: str, family: Family, pairs: Mapping[str, tuple[str, str]]
+    title: str,
+    family: Family,
+    pairs: Mapping[str, tuple[str, str]],
+    correction: Correction,
 ) -> list[Block]:
     """Differences in VR MRR across and within languages, and their difference."""
     kinds: Mapping[str, Callable[[str, str], Sequence[Term]]] = {
@@ -204,15 +261,15 @@ def effects(
     known = {name: row for name, row in found.items() if row is not None}
     if not known:
         return []
-    adjusted = significance.holm([row["p"] for row in known.values()])
+    name, correct = correction
+    adjusted = correct([row["p"] for row in known.values()])
     rows: Rows = {
-        name: {**row, "holm": holm}
-        for (name, row), holm in zip(known.items(), adjusted)
+        what: {**row, "adjusted": p} for (what, row), p in zip(known.items(), adjusted)
     }
     columns = {
         **ESTIMATE,
         "p": lambda c: p_value(c["p"]),
-        "Holm": lambda c: p_value(c["holm"]),
+        name: lambda c: p_value(c["adjusted"]),
     }
     return [table((title, "languages"), rows, columns)]
 
@@ -259,7 +316,7 @@ def points(curve: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[int, fl
 
 
 def ordered(family: Family) -> list[str]:
-    return [arm for arm in ARMS if arm in family.arms]
+    return [arm for arm in (*ARMS, *VARIANTS) if arm in family.arms]
 
 
 def table(title: tuple[str, ...], rows: Rows, columns: Columns) -> Table:

@@ -63,12 +63,14 @@ class Family:
     arms: Mapping[str, Mapping[int, Record]]
 
     @classmethod
-    def of(cls, records: Iterable[Record], name: str, corpus: str) -> "Family":
-        """Those of the records that belong to it."""
+    def of(
+        cls, records: Iterable[Record], name: str, corpus: str, *others: str
+    ) -> "Family":
+        """Those of the records that belong to it, or to others to compare it with."""
         arms: dict[str, dict[int, Record]] = {}
         for record in records:
             cell = record["cell"]
-            if (cell["family"], cell["corpus"]) == (name, corpus):
+            if cell["family"] in (name, *others) and cell["corpus"] == corpus:
                 arms.setdefault(cell["arm"], {})[cell["seed"]] = record
         return cls(name, corpus, arms)
 

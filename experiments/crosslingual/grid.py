@@ -5,22 +5,30 @@
     english_only   the same, trained on English alone: what comes across untrained
     replication    3 arms x 6 seeds on microtv and YouCook2 EN-JA
     longer         the primary contrast, 3 seeds, 5 times the steps
+    ingredients    what VSM bundles and no arm tells apart: hard negatives and the score
     curve          1 seed an arm, twice the steps, validated on the way
+    aided          English alone with something that aligns languages, 3 seeds
+    evidence       3 arms on other evidence about the videos, 3 seeds
 
 Arms differ in their objective and span loss alone. Seeds are paired: an arm's seed k
 has the initial parameters, the batches and the dropout of every other arm's seed k.
+A variant exchanges or adds one thing and keeps what was tuned for its arm.
 """
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from hero_jax.losses import Objective
+from hero_jax.losses.frame_jsd import FrameJSD
 from hero_jax.losses.info_nce import InfoNCE
 from hero_jax.losses.inter_intra import InterIntra
+from hero_jax.losses.lexical import Lexical
+from hero_jax.losses.neighbourhood import Neighbourhood
 from hero_jax.losses.ranking import VSM
 from hero_jax.losses.siglip import SigLIP
 from hero_jax.losses.span import SpanLoss
 from hero_jax.losses.triplet_max import TripletMax
+from hero_jax.model.moment import FrameScore
 
 PRIMARY = "(VSM - InfoNCE) across - (VSM - InfoNCE) within languages, VR MRR"
 SECONDARY = "the same of VCMR R@1 at IoU 0.7"
@@ -61,6 +69,52 @@ ARMS: Mapping[str, tuple[Arm, ...]] = {
 }
 """Name -> its four trials. Both constants of a pair are usual ones."""
 
+
+@dataclasses.dataclass(frozen=True)
+class Aid:
+    """What aligns languages beside the arm's own objective, from parallel texts."""
+
+    objective: Objective | None = None
+    """Of translated sentences, on one update in four."""
+    layer: int | None = None
+    """The layer of the text tower that it aligns; None is the vectors of search."""
+    switch_rate: float = 0.0
+    """Share of words replaced by the translations of a dictionary."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A tuned arm with one thing exchanged or added; it is not tuned again."""
+
+    of: str
+    score: FrameScore = FrameScore()
+    hard_share: float | None = None
+    """Share of the steps after which hard negatives count more; None is never."""
+    frames: FrameJSD | None = None
+    """Contrast of the frames of the query's own video."""
+    aid: Aid = Aid()
+
+
+AIDS: Mapping[str, Aid] = {
+    "xl_info_nce": Aid(InfoNCE(temperature=0.05)),
+    "nc": Aid(Neighbourhood()),
+    "tli": Aid(Lexical(), layer=0),
+    "code_switch": Aid(switch_rate=0.4),
+}
+INGREDIENTS: Mapping[str, Variant] = {
+    "vsm_global_hard": Variant("vsm_global", hard_share=0.2),
+    "vsm_global_mean": Variant("vsm_global", score=FrameScore("mean")),
+    "info_nce_mean": Variant("info_nce", score=FrameScore("mean")),
+    "info_nce_jsd": Variant("info_nce", frames=FrameJSD(weight=0.05)),
+}
+AIDED: Mapping[str, Variant] = {
+    f"{arm}+{name}": Variant(arm, aid=aid)
+    for arm in ("vsm", "info_nce")
+    for name, aid in AIDS.items()
+}
+VARIANTS: Mapping[str, Variant] = {**INGREDIENTS, **AIDED}
+"""Hard negatives start after a fifth of the steps, as in the official pre-training."""
+
 REPLICATED = ("vsm", "info_nce", "info_nce_local")
 CONTRASTED = ("vsm", "info_nce")
 
@@ -99,13 +153,25 @@ class Grid:
     """Disjoint from the others, which count from 0."""
     corpus: str = "mtvr_loo"
     replications: tuple[str, ...] = ("microtv", "youcook2_loo")
+    evidence: tuple[str, ...] = ("mtvr_tvc", "vatex_loo", "mtvr_loo_synthetic")
+    ingredients: tuple[str, ...] = tuple(INGREDIENTS)
+    aided: tuple[str, ...] = tuple(AIDED)
     steps: Mapping[str, int] = dataclasses.field(
-        default_factory=lambda: {"mtvr_loo": 400, "youcook2_loo": 400, "microtv": 300}
+        default_factory=lambda: {
+            "mtvr_loo": 400,
+            "youcook2_loo": 400,
+            "microtv": 300,
+            "mtvr_tvc": 400,
+            "vatex_loo": 400,
+            "mtvr_loo_synthetic": 400,
+        }
     )
     """Updates of a cell, by corpus: about a minute each on two cores."""
     longer: int = 5
     """Times the steps of the longer confirmation."""
     longer_seeds: int = 3
+    exploratory_seeds: int = 3
+    """Of `aided` and `evidence`."""
     width: int = 64
     """Width of the small HERO."""
     batch_size: int | None = None
@@ -118,6 +184,9 @@ PRESETS: Mapping[str, Grid] = {
         arms=CONTRASTED,
         seeds=2,
         replications=("microtv",),
+        evidence=(),
+        ingredients=("info_nce_mean",),
+        aided=(),
         steps={"mtvr_loo": 60, "microtv": 60},
         longer_seeds=1,
         longer=2,
@@ -137,8 +206,22 @@ def tuning(grid: Grid) -> list[Cell]:
 
 def cells(grid: Grid, chosen: Mapping[str, int]) -> list[Cell]:
     """All others, most needed first; `chosen` is the trial of each arm."""
-    found = [*_confirmatory(grid), *_replication(grid), *_longer(grid), *_curve(grid)]
-    return [dataclasses.replace(cell, trial=chosen[cell.arm]) for cell in found]
+    families = (
+        _confirmatory,
+        _replication,
+        _longer,
+        _ingredients,
+        _curve,
+        _aided,
+        _evidence,
+    )
+    found = [cell for family in families for cell in family(grid)]
+    return [dataclasses.replace(c, trial=chosen[tuned_as(c.arm)]) for c in found]
+
+
+def tuned_as(arm: str) -> str:
+    """The arm whose tuning a variant shares."""
+    return VARIANTS[arm].of if arm in VARIANTS else arm
 
 
 def _confirmatory(grid: Grid) -> Iterator[Cell]:
@@ -161,6 +244,27 @@ def _longer(grid: Grid) -> Iterator[Cell]:
     for seed in range(grid.longer_seeds):
         for arm in _among(grid.arms, CONTRASTED):
             yield Cell("longer", grid.corpus, arm, 0, seed, steps)
+
+
+def _ingredients(grid: Grid) -> Iterator[Cell]:
+    steps = grid.steps[grid.corpus]
+    for seed in range(grid.seeds):
+        for arm in grid.ingredients:
+            yield Cell("ingredients", grid.corpus, arm, 0, seed, steps)
+
+
+def _aided(grid: Grid) -> Iterator[Cell]:
+    steps = grid.steps[grid.corpus]
+    for seed in range(grid.exploratory_seeds):
+        for arm in grid.aided:
+            yield Cell("aided", grid.corpus, arm, 0, seed, steps, ("en",))
+
+
+def _evidence(grid: Grid) -> Iterator[Cell]:
+    for seed in range(grid.exploratory_seeds):
+        for corpus in grid.evidence:
+            for arm in _among(grid.arms, REPLICATED):
+                yield Cell("evidence", corpus, arm, 0, seed, grid.steps[corpus])
 
 
 def _curve(grid: Grid) -> Iterator[Cell]:

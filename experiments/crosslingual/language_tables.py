@@ -51,6 +51,21 @@ def controls(record: Mapping[str, Any]) -> tuple[Block, ...]:
     )
 
 
+def floor(corpus: str, found: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """What comes across languages without having learnt any but the trained one."""
+    ranks = [one["ranks"]["words"] for one in found if one["corpus"] == corpus]
+    return [
+        "Floor, VR MRR: what both languages write alike (names, numbers), by BM25, "
+        + ", ".join(
+            f"{asked}-{read} {_mrr(row[read])}"
+            for asked, row in matrix.items()
+            for read in row
+            if asked != read
+        )
+        for matrix in ranks
+    ]
+
+
 def diagnostics(family: Family, arms: Sequence[str]) -> list[Block]:
     """What vectors and lists say about language, means over pairs and seeds."""
     records = {arm: list(family.arms[arm].values()) for arm in arms}

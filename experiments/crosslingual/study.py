@@ -37,15 +37,20 @@ from experiments.crosslingual.grid import (
     PRIMARY,
     SECONDARY,
     SELECTION,
+    VARIANTS,
     Cell,
     Grid,
+    Variant,
     cells,
     tuning,
 )
 from hero_jax import command_line, errors
 from hero_jax import config as configs
+from hero_jax.losses.ranking import VSM
 from hero_jax.optimizer import OptimizerConfig
+from hero_jax.tasks.base import Task
 from hero_jax.tasks.moment_retrieval import MomentRetrieval
+from hero_jax.tasks.parallel_text import ParallelText
 from hero_jax.tasks.source import Source
 from hero_jax.train import TrainConfig, train
 
@@ -137,6 +142,10 @@ def declare(path: Path, grid: Grid) -> None:
     declared = {
         "grid": configs.to_json(dataclasses.asdict(grid)),
         "arms": {arm: configs.to_json(ARMS[arm], "arms") for arm in grid.arms},
+        "variants": {
+            name: configs.to_json(VARIANTS[name], "variants")
+            for name in (*grid.ingredients, *grid.aided)
+        },
         "primary endpoint": PRIMARY,
         "secondary endpoint": SECONDARY,
         "selection": SELECTION,
@@ -251,26 +260,48 @@ def _source(work: Path, corpus: str, raw: Path | None) -> Source:
 def train_config(
     grid: Grid, cell: Cell, source: Source
 ) -> tuple[TrainConfig, MomentRetrieval]:
-    """The run of a cell, and its one task."""
-    arm = ARMS[cell.arm][cell.trial]
-    task = corpora.retrieval(cell.corpus, source)(
-        objective=arm.objective, span=arm.span, languages=cell.languages
-    )
-    if grid.batch_size:
-        task = dataclasses.replace(task, batch_size=grid.batch_size)
+    """The run of a cell, and the task that it is judged by."""
+    variant = VARIANTS.get(cell.arm, Variant(cell.arm))
+    arm = ARMS[variant.of][cell.trial]
+    task = retrieval(grid, cell, source)
+    tasks: dict[str, Task] = {"moments": task}
+    steps = cell.steps
+    if (aid := variant.aid).objective is not None:
+        parallel = ParallelText(source=source, objective=aid.objective, layer=aid.layer)
+        tasks = {"moments": dataclasses.replace(task, weight=3), "parallel": parallel}
+        steps = round(steps * 4 / 3)  # as many updates of retrieval as without it
+    model = small_model(source, width=grid.width, dropout=0.1)
     config = TrainConfig(
-        tasks={"moments": task},
-        model=small_model(source, width=grid.width, dropout=0.1),
-        steps=cell.steps,
+        tasks=tasks,
+        model=dataclasses.replace(model, score=variant.score),
+        steps=steps,
         seed=cell.seed,
         optimizer=OptimizerConfig(
-            learning_rate=arm.learning_rate, warmup_steps=max(1, cell.steps // 10)
+            learning_rate=arm.learning_rate, warmup_steps=max(1, steps // 10)
         ),
-        log_every=max(1, cell.steps // 20),
+        log_every=max(1, steps // 20),
         save_every=1000,
         eval_every=cell.eval_every,
     )
     return config, task
+
+
+def retrieval(grid: Grid, cell: Cell, source: Source) -> MomentRetrieval:
+    """What a cell trains and is judged by."""
+    variant = VARIANTS.get(cell.arm, Variant(cell.arm))
+    arm = ARMS[variant.of][cell.trial]
+    objective = arm.objective
+    if variant.hard_share is not None and isinstance(objective, VSM):
+        start = round(variant.hard_share * cell.steps)
+        objective = dataclasses.replace(objective, hard_start_step=start)
+    task = corpora.retrieval(cell.corpus, source)(
+        objective=objective,
+        span=arm.span,
+        frames=variant.frames,
+        languages=cell.languages,
+        switch_rate=variant.aid.switch_rate,
+    )
+    return dataclasses.replace(task, batch_size=grid.batch_size or task.batch_size)
 
 
 def curve(path: Path) -> list[dict[str, float]]:

@@ -134,6 +134,15 @@ def _total_blockwise(
     return jax.lax.scan(more, start, (in_blocks(frames), in_blocks(frame_mask)))[0]
 
 
+def frame_cosines(
+    queries: Float[Array, "Q D"], frames: Float[Array, "Q F D"]
+) -> Float[Array, "Q F"]:
+    """Cosine of query q with each frame of video q."""
+    wide = jnp.promote_types(queries.dtype, jnp.float32)
+    queries, frames = (normalise(x.astype(wide)) for x in (queries, frames))
+    return jnp.einsum("qd,qfd->qf", queries, frames)
+
+
 def boundary_logits(
     similarity: Float[Array, "*N F"],
     frame_mask: Bool[Array, "*N F"],

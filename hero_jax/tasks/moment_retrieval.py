@@ -8,7 +8,7 @@ and of every query are drawn independently, which is what makes the task cross-l
 import dataclasses
 import functools
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,17 @@ import numpy as np
 
 from data_pipelines.readers.errors import wrong
 from hero_jax.losses import Objective
+from hero_jax.losses.frame_jsd import FrameJSD
 from hero_jax.losses.inter_intra import InterIntra
 from hero_jax.losses.ranking import VSM
 from hero_jax.losses.siglip import SigLIP
 from hero_jax.losses.similarities import similarities
 from hero_jax.losses.span import SpanLoss
-from hero_jax.model import disorder
+from hero_jax.model import disorder, moment
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.layout import TextBatch, VideoBatch
 from hero_jax.retrieval.spans import SpanRules
-from hero_jax.tasks import packing, shares
+from hero_jax.tasks import code_switch, packing, shares
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed, text_id
 from hero_jax.tasks.encoder import Encoder
@@ -84,6 +85,8 @@ class MomentPredictions:
     """Added to every logit, where an objective learns one."""
     intra_scores: Float[Array, "Q B"] | None = None
     """Of every query with every video in disorder, where an objective reads them."""
+    frame_scores: Float[Array, "Q F"] | None = None
+    """Cosine of every query with each frame of its own video, where a loss reads it."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,6 +109,7 @@ class MomentHead(nn.Module):
     """
 
     objective: Objective
+    has_frame_scores: bool = False
 
     @nn.compact
     def __call__(
@@ -123,6 +127,9 @@ class MomentHead(nn.Module):
             end,
             self._number("log_scale", -np.log(temperature)),
         )
+        if self.has_frame_scores:
+            cosines = moment.frame_cosines(queries, frames[own])
+            predictions = dataclasses.replace(predictions, frame_scores=cosines)
         if isinstance(self.objective, SigLIP):
             bias = self._number("bias", self.objective.bias)
             return dataclasses.replace(predictions, bias=bias)
@@ -161,6 +168,8 @@ class MomentRetrieval(Task):
     """Ranks the true video above the others of the global batch."""
     span: SpanLoss | None = SpanLoss()
     """Points at the moment; None trains without local alignment."""
+    frames: FrameJSD | None = None
+    """Tells the frames of the moment from the others of its video."""
     num_subtitle_queries: int = 5
     """Subtitles held out of each video as queries."""
     num_annotated_queries: int = 0
@@ -179,6 +188,9 @@ class MomentRetrieval(Task):
     """Draw the queries in the language of the subtitles: monolingual training."""
     languages: tuple[str, ...] = ()
     """Languages that are drawn; empty means all. Every one is evaluated."""
+    switch_rate: float = 0.0
+    """Share of the words of subtitles and queries that change language, where the
+    dictionary of the parallel texts knows them."""
     rules: SpanRules = SpanRules()
     """How moments are chosen when the corpus is searched."""
     is_official: bool = False
@@ -232,7 +244,7 @@ class MomentRetrieval(Task):
         )
         hidden, queries = self._held_out(example, language, query_language, rng)
         queries += self._annotated(example, query_language, rng)
-        lines: Sequence[Segment] = () if is_silent else example.lines[language]
+        lines = () if is_silent else self._shown(example.lines[language], language, rng)
         lines = packing.with_context(lines, self.context)
         segments = video_segments(self.source, lines, hidden)
         return PreparedMoment(example, segments, tuple(queries))
@@ -284,7 +296,7 @@ class MomentRetrieval(Task):
         return packing.fill(np.asarray(batch.videos.segment))
 
     def head(self) -> MomentHead:
-        return MomentHead(self.objective)
+        return MomentHead(self.objective, self.frames is not None)
 
     def loss(
         self,
@@ -304,16 +316,20 @@ class MomentRetrieval(Task):
             vectors=_vectors(predictions),
         )
         terms |= similarities(predictions.scores, positives, allowed)
-        if self.span is None:
-            return total, terms
-        local, local_terms = self.span(
-            predictions.start,
-            predictions.end,
-            batch.span,
-            batch.queries.mask,
-            jnp.asarray(batch.span_is_used)[0],
-        )
-        return total + local, terms | local_terms
+        for local, local_terms in self._local(predictions, batch):
+            total, terms = total + local, terms | local_terms
+        return total, terms
+
+    def _local(
+        self, predictions: MomentPredictions, batch: MomentBatch
+    ) -> Iterator[tuple[Scalar, Metrics]]:
+        """Local alignment, in the query's own video."""
+        known = batch.span, batch.queries.mask, jnp.asarray(batch.span_is_used)[0]
+        if self.span is not None:
+            yield self.span(predictions.start, predictions.end, *known)
+        if self.frames is not None and predictions.frame_scores is not None:
+            mask = jnp.asarray(batch.videos.frame_mask)[batch.video_of]
+            yield self.frames(predictions.frame_scores, mask, *known)
 
     def evaluate(
         self,
@@ -360,6 +376,8 @@ class MomentRetrieval(Task):
             own |= {"context": self.context}
         if self.languages:
             own |= {"drawn": "+".join(self.languages)}
+        if self.switch_rate:
+            own |= {"switch_rate": self.switch_rate}
         return self.source.fingerprint(split) | own
 
     @property
@@ -396,10 +414,26 @@ class MomentRetrieval(Task):
             twin = _twin(example, number, language, asked)
             hidden.add(number)
             if twin is not None:
-                text = self.source.as_query(twin.tokens)
+                text = self.source.as_query(self._switched(twin.tokens, asked, rng))
                 span = _span_of_frames(lines[number].frames, example.num_frames)
                 queries.append(PreparedQuery(text, span))
         return hidden, queries
+
+    def _shown(
+        self, lines: Sequence[Segment], language: str, rng: np.random.Generator
+    ) -> Sequence[Segment]:
+        if not self.switch_rate:
+            return lines
+        switched = lambda line: self._switched(line.tokens, language, rng)
+        return [dataclasses.replace(line, tokens=switched(line)) for line in lines]
+
+    def _switched(
+        self, tokens: np.ndarray, language: str, rng: np.random.Generator
+    ) -> np.ndarray:
+        rate = self.switch_rate
+        if not rate:
+            return tokens
+        return code_switch.switched(self.source, tokens, language, rate, rng)
 
     def _chosen_lines(
         self, candidates: list[int], rng: np.random.Generator
@@ -414,8 +448,9 @@ class MomentRetrieval(Task):
         chosen = rng.choice(len(example.queries), count, replace=False)
         queries = []
         for query in (example.queries[i] for i in sorted(chosen.tolist())):
-            tokens = query.tokens.get(query_language())
+            tokens = query.tokens.get(asked := query_language())
             if tokens is not None:
+                tokens = self._switched(tokens, asked, rng)
                 queries.append(PreparedQuery(tokens, query.span))
         return queries
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from experiments.crosslingual import answer, records, study
-from experiments.crosslingual.grid import ARMS, Grid, cells, tuning
+from experiments.crosslingual.grid import ARMS, VARIANTS, Grid, cells, tuning
 from experiments.crosslingual.study import Study
 from hero_jax.errors import UserError
 from tests.experiments.mtvr_releases import write_release
@@ -15,6 +15,10 @@ GRID = Grid(
     arms=("vsm", "info_nce"),
     seeds=1,
     replications=(),
+    evidence=(),
+    ingredients=("info_nce_mean", "info_nce_jsd"),
+    aided=("vsm+tli", "info_nce+code_switch"),
+    exploratory_seeds=1,
     steps={"mtvr_loo": 2},
     longer=2,
     longer_seeds=1,
@@ -27,12 +31,16 @@ def test_the_declared_grid_is_the_one_of_the_protocol():
     grid = Grid()
     first = tuning(grid)
     rest = cells(grid, dict.fromkeys(ARMS, 3))
+    assert all(variant.of in ARMS for variant in VARIANTS.values())
     count = lambda family: sum(cell.family == family for cell in rest)
     assert len(first) == 7 * 4
     assert {cell.split for cell in first} == {"val"}
     assert count("confirmatory") == count("english_only") == 7 * 6
     assert count("replication") == 2 * 3 * 6
     assert count("longer") == 2 * 3
+    assert count("ingredients") == 4 * 6
+    assert count("aided") == 2 * 4 * 3
+    assert count("evidence") == 3 * 3 * 3
     assert {cell.trial for cell in rest} == {3}
     names = [cell.name for cell in (*first, *rest)]
     assert len(set(names)) == len(names)
@@ -65,7 +73,10 @@ def finished(tmp_path_factory):
 @pytest.mark.slow
 def test_every_cell_is_there_with_the_rank_of_every_query(finished):
     found = {r["cell"]["family"]: r for r in records.read_all(finished.out / "cells")}
-    assert set(found) == {"tuning", "confirmatory", "english_only", "longer", "curve"}
+    assert set(found) == {
+        "tuning", "confirmatory", "english_only", "longer", "ingredients", "curve",
+        "aided",
+    }  # fmt: skip
     record = found["english_only"]
     assert str(finished.work.parent) not in json.dumps(record["config"])
     assert record["cell"]["languages"] == ["en"]

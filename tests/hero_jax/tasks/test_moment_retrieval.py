@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hero_jax.losses.frame_jsd import FrameJSD
 from hero_jax.losses.info_nce import InfoNCE
 from hero_jax.losses.inter_intra import InterIntra
 from hero_jax.losses.ranking import VSM
@@ -14,6 +15,7 @@ from hero_jax.model.hero import HeroConfig
 from hero_jax.model.multitask import TaskModel
 from hero_jax.model.transformer import TransformerConfig
 from hero_jax.pipeline import Pipeline
+from hero_jax.tasks import code_switch
 from hero_jax.tasks.moment_retrieval import MomentRetrieval
 from tests.corpora import MemorySource
 
@@ -80,6 +82,24 @@ def test_one_language_alone_can_be_trained_and_the_others_stay_in_the_corpus():
         prepare(languages=("fr",))
 
 
+def test_words_change_language_by_the_dictionary_of_the_parallel_texts(monkeypatch):
+    pairs = 5 * [{"en": np.array([1, 50]), "zh": np.array([1, 70])}]
+    pairs += 45 * [{"en": np.array([1, 9]), "zh": np.array([1, 8])}]
+    monkeypatch.setattr(SOURCE.open("train"), "parallel", pairs)
+    text, rng = np.array([1, 50, 9, 50]), np.random.default_rng(0)
+    change = lambda rate: code_switch.switched(SOURCE, text, "en", rate, rng).tolist()
+    assert change(1.0) == [1, 70, 9, 70]  # 1 and 9 are in too many texts to mean much
+    assert change(0.0) == text.tolist()
+    code_switch._entries.cache_clear()
+
+
+def test_switched_texts_keep_their_length_and_their_frames():
+    _, plain = prepare(languages=("en",))
+    _, mixed = prepare(languages=("en",), switch_rate=0.9)
+    assert [len(s) for s in plain.segments] == [len(s) for s in mixed.segments]
+    assert task(switch_rate=0.9).fingerprint("train")["switch_rate"] == 0.9
+
+
 def test_a_video_without_subtitles_has_no_segments():
     _, prepared = prepare(no_subtitles_rate=1.0)
     assert prepared.segments == ()
@@ -123,10 +143,12 @@ def test_pairs_exclude_own_video_equal_texts_and_padding():
         (SigLIP(), None),
         (InterIntra(has_intra_gradient=True), None),
         (InterIntra(disorder="subtitle_swap"), None),
+        (InfoNCE(), FrameJSD()),
     ],
 )
 def test_every_objective_trains_on_the_same_batch(objective, span):
-    a_task = task(objective=objective, span=span, span_rate=1.0)
+    local = {"frames" if isinstance(span, FrameJSD) else "span": span}
+    a_task = task(objective=objective, span_rate=1.0, **({"span": None} | local))
     batch = batch_of(a_task)
     tower = TransformerConfig(width=8, num_heads=2, num_layers=1, mlp_width=12)
     config = HeroConfig(
@@ -142,10 +164,12 @@ def test_every_objective_trains_on_the_same_batch(objective, span):
 
     (value, terms), grads = jax.value_and_grad(loss, has_aux=True)(params)
     assert np.isfinite(value)
-    assert ("start" in terms) == (span is not None)
+    points = isinstance(span, SpanLoss)
+    assert ("start" in terms) == points
+    assert ("inside" in terms) == isinstance(span, FrameJSD)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
     trains_span = np.any(grads["params"]["hero"]["span"]["projection"]["kernel"] != 0)
-    assert trains_span == (span is not None)
+    assert trains_span == points
 
 
 def by_query(**changes):
