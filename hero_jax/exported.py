@@ -37,10 +37,14 @@ def check(folder: Path) -> None:
     try:
         manifest = json.loads(path.read_text("utf-8"))
         found, digests = manifest["format"], dict(manifest["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+        listed = {*digests, MANIFEST}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path}: cannot be read; get the folder again") from None
     if found != FORMAT:
         raise UserError(f"{path}: format: found {found!r}, expected {FORMAT}")
+    files = {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()}
+    for name in sorted({CONFIG, MODEL, *filter(_is_read, files)} - listed):
+        raise UserError(f"{folder / name}: is not in {MANIFEST}; get the folder again")
     for name, digest in digests.items():
         file = folder / name
         if not file.is_file() or weight_files.sha256(file) != digest:
@@ -49,8 +53,15 @@ def check(folder: Path) -> None:
             )
 
 
+def _is_read(name: str) -> bool:
+    """Whether a file belongs to the model; notes of others may lie beside it."""
+    return not name.startswith(".") and Path(name).suffix not in ("", ".md", ".txt")
+
+
 def is_exported(folder: Path) -> bool:
-    return (folder / MODEL).is_file()
+    """Also where the parameters are lost, so that this is what is said."""
+    is_sealed = (folder / CONFIG).is_file() and (folder / MANIFEST).is_file()
+    return is_sealed or (folder / MODEL).is_file()
 
 
 def load_params(folder: Path) -> PyTree:

@@ -91,7 +91,8 @@ def _strange(value: Any) -> str:
     kind = value.dtype.name if isinstance(value, np.ndarray) else type(value).__name__
     if kind not in torch_file.FLOATS:
         return f"{kind}, not floating-point numbers"
-    return "" if np.isfinite(value).all() else "not finite"
+    with np.errstate(over="ignore"):  # beyond float32 is infinite where it is used
+        return "" if np.isfinite(value.astype(np.float32)).all() else "not finite"
 
 
 def _fitting(state: State, found: Differences, model: HeroConfig, seed: int) -> PyTree:
@@ -134,18 +135,24 @@ def _check_empty(run_dir: Path) -> None:
 def read_config(path: Path | None, state: State) -> TrainConfig:
     """The configuration of the run: ours, or the model's alone with no tasks."""
     if path is None:
-        content: Any = official_sizes(state)
+        content: Mapping[str, Any] = official_sizes(state)
     else:
         content = _read_json(path)
-    if isinstance(content, Mapping) and configs.CLASS in content:
-        assert path is not None
+    if path is not None and configs.CLASS in content:
         return _own_config(path)
-    return TrainConfig(tasks={}, model=pretrained.config_from_official(content, state))
-
-
-def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
+        model = pretrained.config_from_official(content, state)
+    except WeightsError as error:
+        raise WeightsError(f"{path or 'sizes of the weights'}: {error}") from None
+    return TrainConfig(tasks={}, model=model)
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if isinstance(content, Mapping):
+            return content
+        raise ValueError(f"found a {type(content).__name__}, expected an object")
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
@@ -198,9 +205,9 @@ def official_sizes(state: State) -> dict[str, dict[str, Any]]:
 
 def _tower(state: State, prefix: str, query: str, inner: str) -> dict[str, Any]:
     """The sizes of a stack of layers; a missing one has no layers."""
-    pattern = re.compile(rf"{re.escape(prefix)}\.layer\.(\d+)\.")
+    pattern = re.compile(rf"{re.escape(prefix)}\.layer\.(\d{{1,4}})\.")
     numbers = {int(m[1]) for name in state if (m := pattern.match(name))}
-    sizes: dict[str, Any] = {"num_hidden_layers": max(numbers, default=-1) + 1}
+    sizes: dict[str, Any] = {"num_hidden_layers": pretrained.num_layers(numbers)}
     if not numbers:
         return sizes
     width = _rows(state, f"{prefix}.layer.0.{query}.weight")

@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Set
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -166,6 +166,12 @@ NOT_PARAMETERS = re.compile(
 """Buffers and flags that files hold among the weights (H-66)."""
 
 
+MOST_LAYERS = 1000
+"""Of a tower; more is a damaged config file, and would take all memory."""
+
+T = TypeVar("T")
+
+
 class WeightsError(UserError):
     """A file of weights does not fit the model."""
 
@@ -289,8 +295,8 @@ def config_from_official(model: Mapping[str, Any], state: StateDict) -> HeroConf
     file was written leaves the difference as unused words (A.12), and the number of
     frames in a segment is the length of their table (A.13).
     """
-    rows = lambda name: _entry(state, name).shape[0]
-    size = lambda part, field: _field(model, part, field)
+    rows = lambda name: _rows(state, name)
+    size = lambda part, field: _size(model, part, field)
     vocab_size = rows(WORDS)
     # The config of a captioner has no queries; that of any other may have a decoder.
     query = "q_config" if "q_config" in model else "f_config"
@@ -304,7 +310,8 @@ def config_from_official(model: Mapping[str, Any], state: StateDict) -> HeroConf
         widths = "v_encoder.frame_transform.LayerNorm.weight"
     positions = f"{frames}.position_embeddings.weight"
     has_positions = kind in ("local", "sequence") or positions in state
-    return HeroConfig(
+    return _made(
+        HeroConfig,
         vocab_size=vocab_size,
         unused_words=max(vocab_size - size("f_config", "vocab_size"), 0),
         feature_width=rows(widths),
@@ -318,7 +325,7 @@ def config_from_official(model: Mapping[str, Any], state: StateDict) -> HeroConf
         query_heads=size(query, "num_attention_heads"),
         decoder=_transformer_config(model, "d_config") if has_decoder else None,
         max_caption_positions=rows(POSITIONS) if has_decoder else 0,
-        dropout=float(size("f_config", "hidden_dropout_prob")),
+        dropout=_share(model, "f_config", "hidden_dropout_prob"),
     )
 
 
@@ -453,13 +460,46 @@ def _transformer_config(model: Mapping[str, Any], part: str) -> TransformerConfi
         raise WeightsError(
             f"model config: {part}.hidden_act is {activation!r}, but HERO has 'gelu'"
         )
-    return TransformerConfig(
-        width=_field(model, part, "hidden_size"),
-        num_heads=_field(model, part, "num_attention_heads"),
-        num_layers=_field(model, part, "num_hidden_layers"),
-        mlp_width=_field(model, part, "intermediate_size"),
-        dropout=float(_field(model, part, "hidden_dropout_prob")),
+    return _made(
+        TransformerConfig,
+        width=_size(model, part, "hidden_size"),
+        num_heads=_size(model, part, "num_attention_heads"),
+        num_layers=_size(model, part, "num_hidden_layers", least=0, most=MOST_LAYERS),
+        mlp_width=_size(model, part, "intermediate_size"),
+        dropout=_share(model, part, "hidden_dropout_prob"),
     )
+
+
+def _made(kind: Callable[..., T], **fields: Any) -> T:
+    """The configuration; sizes that do not go together are the file's fault."""
+    try:
+        return kind(**fields)
+    except ValueError as error:
+        raise WeightsError(
+            f"model config: {error}: give the official config file"
+        ) from None
+
+
+def _size(
+    model: Mapping[str, Any], part: str, field: str, least: int = 1, most: int = 2**31
+) -> int:
+    value = _field(model, part, field)
+    if type(value) is not int or not least <= value <= most:
+        raise WeightsError(
+            f"model config: {part}.{field}: found {str(value)[:40]}, expected a whole "
+            f"number from {least} to {most}: give the official config file"
+        )
+    return value
+
+
+def _share(model: Mapping[str, Any], part: str, field: str) -> float:
+    value = _field(model, part, field)
+    if type(value) not in (int, float) or not 0 <= value < 1:
+        raise WeightsError(
+            f"model config: {part}.{field}: found {str(value)[:40]}, expected a number "
+            "from 0 to less than 1: give the official config file"
+        )
+    return float(value)
 
 
 def _field(model: Mapping[str, Any], part: str, field: str) -> Any:
@@ -471,8 +511,22 @@ def _field(model: Mapping[str, Any], part: str, field: str) -> Any:
         ) from None
 
 
-def _entry(state: StateDict, name: str) -> np.ndarray:
-    try:
-        return state[name]
-    except KeyError:
-        raise WeightsError(f"weights: {name} is missing") from None
+def num_layers(numbers: Set[int]) -> int:
+    """Up to the highest; a stray number far above the others is no layer."""
+    highest = max(numbers, default=-1) + 1
+    if highest <= 2 * len(numbers):
+        return highest
+    return next(n for n in range(highest + 1) if n not in numbers)
+
+
+def _rows(state: StateDict, name: str) -> int:
+    """Rows of a table that tells a size of the model."""
+    if name not in state:
+        raise WeightsError(f"weights: {name} is missing")
+    shape = np.shape(state[name])
+    if not shape or not shape[0]:
+        raise WeightsError(
+            f"weights: {name}: found the shape {list(shape)}, expected rows: get the "
+            "file again from its source"
+        )
+    return shape[0]

@@ -14,7 +14,8 @@ import numpy as np
 from hero_jax import weight_files
 from hero_jax.model.hero import HeroConfig
 from hero_jax.model.transformer import TransformerConfig
-from hero_jax.pretrained import TIED, WORDS, WeightsError
+from hero_jax.pretrained import LAYER as OFFICIAL_LAYER
+from hero_jax.pretrained import TIED, WORDS, WeightsError, num_layers
 
 State = Mapping[str, np.ndarray]
 
@@ -22,7 +23,8 @@ ENCODER = "v_encoder.f_encoder."
 TABLE = "embeddings.word_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"
-LAYER = re.compile(r"encoder\.layer\.(\d+)\.(.+)")
+LAYER = re.compile(r"encoder\.layer\.(\d{1,4})\.(.+)")
+NORM = "embeddings.LayerNorm"
 EMBEDDINGS = re.compile(rf"{POSITIONS}|{TYPES}|embeddings\.LayerNorm\.(weight|bias)")
 FAMILIES = ("roberta.", "bert.", "")
 """What names begin with: RoBERTa and XLM-R, BERT, and either without a head."""
@@ -37,6 +39,7 @@ HEADS = {
     "cls.predictions.transform.LayerNorm.": "lm_head.LayerNorm.",
     "cls.predictions.bias": "lm_head.bias",
 }
+INNER = "intermediate.dense"
 HEAD_WIDTH = 64
 """Of an attention head in all three, at every size."""
 MULTIPLE = 8
@@ -58,8 +61,8 @@ class TextEncoder:
 
     @property
     def num_layers(self) -> int:
-        numbers = [int(m[1]) for name in self.state if (m := LAYER.fullmatch(name))]
-        return max(numbers, default=-1) + 1
+        numbers = {int(m[1]) for name in self.state if (m := LAYER.fullmatch(name))}
+        return num_layers(numbers)
 
 
 def read(path: Path) -> TextEncoder:
@@ -80,7 +83,63 @@ def read(path: Path) -> TextEncoder:
         for name, value in state.items()
         if name.startswith(family)
     }
-    return TextEncoder(path, inner, _head(state | inner))
+    encoder = TextEncoder(path, inner, _head(state | inner))
+    _check(encoder)
+    return encoder
+
+
+def _check(encoder: TextEncoder) -> None:
+    """All tables, and all entries of all layers, in shapes that go together."""
+    state, head = encoder.state, encoder.head
+    expected = _shapes(encoder)
+    missing = [name for name in expected if name not in state]
+    if missing:
+        raise WeightsError(
+            f"{encoder.file}: missing: {', '.join(missing)}; get the file again from "
+            "its source"
+        )
+    whole = {name: state[name] for name in expected} | dict(head)
+    for name, value in whole.items():
+        wanted = (expected | _head_shapes(encoder)).get(name, np.shape(value))
+        fits = len(wanted) == np.ndim(value) and all(
+            size in (None, found) for size, found in zip(wanted, value.shape)
+        )
+        if not fits or not np.isfinite(value.astype(np.float32)).all():
+            shape = ", ".join("any" if size is None else str(size) for size in wanted)
+            how = "values that are not finite" if fits else list(np.shape(value))
+            raise WeightsError(
+                f"{encoder.file}: {name}: found {how}, expected the shape [{shape}] "
+                "and finite numbers; get the file again from its source"
+            )
+
+
+def _shapes(encoder: TextEncoder) -> dict[str, tuple[int | None, ...]]:
+    """Entry -> its shape; None is any number of rows."""
+    table = encoder.state[TABLE]
+    width = table.shape[-1] if table.ndim else 0
+    inner = np.shape(encoder.state.get(f"encoder.layer.0.{INNER}.weight", [[0]]))[0]
+    tables = (TABLE, POSITIONS, TYPES)
+    shapes: dict[str, tuple[int | None, ...]] = dict.fromkeys(tables, (None, width))
+    shapes |= {f"{NORM}.{kind}": (width,) for kind in ("weight", "bias")}
+    for layer in range(encoder.num_layers):
+        for name in OFFICIAL_LAYER.values():
+            rows = inner if name == INNER else width
+            columns = inner if name == "output.dense" else width
+            entry = f"encoder.layer.{layer}.{name}"
+            is_norm = name.endswith("LayerNorm")
+            shapes[f"{entry}.weight"] = (rows,) if is_norm else (rows, columns)
+            shapes[f"{entry}.bias"] = (rows,)
+    return shapes
+
+
+def _head_shapes(encoder: TextEncoder) -> dict[str, tuple[int | None, ...]]:
+    width = encoder.state[TABLE].shape[-1]
+    vectors = ("dense.bias", "LayerNorm.weight", "LayerNorm.bias")
+    return {
+        **{f"lm_head.{name}": (width,) for name in vectors},
+        "lm_head.dense.weight": (width, width),
+        "lm_head.bias": (encoder.num_words,),
+    }
 
 
 def is_language_model(path: Path) -> bool:

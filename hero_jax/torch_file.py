@@ -47,6 +47,7 @@ MAX_VIEWS = 4
 """Times that all tensors together may be larger than the file: shared storages are
 counted once for each tensor, and the official files share one."""
 PLAIN = (bool, int, float, str)
+MAX_PLAIN = 1 << 63
 FLOATS = {dtype.name: dtype for dtype in STORAGES.values() if dtype.name.count("float")}
 """The types that weights have, by name."""
 
@@ -100,16 +101,18 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
         raise BadPickle("values that are not little-endian")
     tree, _ = load(_member(archive, members[pickles[0]], limit=MAX_BYTES))
     entries = _checked(tree, size)
-    flat = {}
+    flat, rest = {}, size
     for storage in _storages(entries):
         info = members.get(f"{root}/data/{storage.key}")
-        expected = storage.size * storage.dtype.itemsize
+        expected = storage.num_bytes
         if info is None or info.file_size != expected:
             found = "none" if info is None else info.file_size
             raise BadPickle(
                 f"{found} bytes for storage {storage.key[:40]!r}, expected {expected}"
             )
-        flat[storage.key] = _values(_member(archive, info, limit=size), storage)
+        # Members may overlap in the file, and each would be held by itself.
+        flat[storage.key] = _values(_member(archive, info, limit=rest), storage)
+        rest -= expected
     return _arrays(entries, flat)
 
 
@@ -152,7 +155,7 @@ def _next(file: IO[bytes]) -> Any:
 
 
 def _next_values(file: IO[bytes], storage: Storage, size: int) -> np.ndarray:
-    expected = storage.size * storage.dtype.itemsize
+    expected = storage.num_bytes
     header = file.read(8)
     count = struct.unpack("<q", header)[0] if len(header) == 8 else -1
     if count != storage.size or expected > size - file.tell():
@@ -172,6 +175,8 @@ def _checked(tree: Any, size: int) -> dict[str, Any]:
             raise BadPickle(
                 f"a {type(value).__name__} under {str(name)[:80]!r}, expected a tensor"
             )
+        if type(value) is int and abs(value) >= MAX_PLAIN:
+            raise BadPickle(f"a huge number under {name[:80]!r}")
     tensors = [value for value in tree.values() if isinstance(value, Tensor)]
     if sum(tensor.num_bytes for tensor in tensors) > MAX_VIEWS * size:
         raise BadPickle("tensors that unfold to many times the size of the file")

@@ -6,6 +6,7 @@ looked up in `NAMES` below, never imported; calling one runs a function of this 
 """
 
 import dataclasses
+import math
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,6 +38,10 @@ class Storage:
     key: str
     size: int
     """Values, not bytes."""
+
+    @property
+    def num_bytes(self) -> int:
+        return self.size * self.dtype.itemsize
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,9 +77,9 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Ten
     shape, strides, (offset,) = whole
     if len(shape) != len(strides) or len(shape) > 32:
         raise BadPickle(f"a tensor with {len(shape)} axes, {len(strides)} strides")
-    count = 1
-    for size in shape:
-        count *= size
+    count = math.prod(shape)
+    if math.prod(max(size, 1) for size in shape) >= MAX_SIZE:
+        raise BadPickle("a tensor whose sizes are negative or huge")
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides))
     if count and (count > storage.size or last >= storage.size):
         raise BadPickle(f"a tensor of shape {list(shape)} outside its storage")
@@ -220,6 +225,8 @@ class Machine:
         for key, value in zip(flat[::2], flat[1::2]):
             if type(key) not in (str, int):
                 raise BadPickle("a key that is neither text nor number")
+            if key in target:
+                raise BadPickle(f"two entries under {str(key)[:80]!r}")
             target[key] = value
 
     def forget(self) -> None:

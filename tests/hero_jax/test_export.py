@@ -127,6 +127,25 @@ def test_a_changed_file_is_named(folder, tmp_path, name):
         hero_jax.load(moved)
 
 
+def test_a_manifest_that_leaves_a_file_out_is_no_seal(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["sha256"]["model.safetensors"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="model.safetensors: is not in manifest.json"):
+        hero_jax.load(copy)
+    (copy / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="manifest.json: cannot be read"):
+        hero_jax.load(copy)
+
+
+def test_a_folder_without_its_parameters_says_so(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="model.safetensors: its SHA-256"):
+        hero_jax.load(copy)
+
+
 def test_a_split_that_was_not_exported_is_refused(folder):
     with pytest.raises(ValueError, match="split: found 'val'.* are test") as error:
         hero_jax.load(folder).search("the key", split="val")

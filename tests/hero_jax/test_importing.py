@@ -182,7 +182,8 @@ def test_values_that_are_no_weights_are_refused(tmp_path, value, complaint):
     ("content", "complaint"),
     [
         ("{", "hero.json: not JSON"),
-        ("[]", "f_config"),
+        ("[]", "found a list, expected an object"),
+        ("NaN", "found a float, expected an object"),
         ('{"class": "hero_jax.model.hero.HeroConfig"}', "expected the config.json"),
         ('{"class": "os.system"}', "class: found 'os.system'"),
     ],
@@ -192,6 +193,77 @@ def test_a_bad_config_is_named(tmp_path, content, complaint):
     with pytest.raises(ValueError, match=complaint) as error:
         importing.read_config(tmp_path / "hero.json", state_of("vcmr"))
     assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("f_config", "vocab_size", "abc"),
+        ("f_config", "vocab_size", -5),
+        ("f_config", "hidden_size", "24"),
+        ("f_config", "hidden_size", None),
+        ("f_config", "num_attention_heads", 0),
+        ("f_config", "num_attention_heads", 5),
+        ("f_config", "num_attention_heads", True),
+        ("f_config", "num_hidden_layers", 10**9),
+        ("f_config", "hidden_dropout_prob", "x"),
+        ("f_config", "hidden_dropout_prob", 7),
+        ("f_config", "intermediate_size", -4),
+        ("c_config", "max_position_embeddings", 0),
+        ("c_config", "hidden_size", 48),
+    ],
+)
+def test_a_size_that_cannot_be_is_named(tmp_path, part, field, value):
+    content = json.loads(config_of("vcmr").read_text())
+    content[part][field] = value
+    (tmp_path / "hero.json").write_text(json.dumps(content))
+    with pytest.raises(WeightsError, match=r"hero\.json: model config: ") as error:
+        importing.read_config(tmp_path / "hero.json", state_of("vcmr"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("number", ["9999", "999999999", "9" * 5000])
+def test_a_stray_layer_number_is_no_size(number):
+    state = state_of("vcmr")
+    name = f"v_encoder.f_encoder.encoder.layer.{number}.x"
+    sizes = [len(state["v_encoder.f_encoder.encoder.layer.0.output.dense.bias"])]
+    if sizes[0] % importing.HEAD_WIDTH:
+        state = widened(state)
+    layers = [
+        importing.official_sizes(s)["f_config"]["num_hidden_layers"]
+        for s in (state, state | {name: np.zeros(1, np.float32)})
+    ]
+    assert layers[0] == layers[1]
+
+
+def widened(state):
+    """Widths that tell the number of attention heads."""
+    wide = lambda x: np.zeros([64 if n == 24 else n for n in np.shape(x)], np.float32)
+    return {name: wide(value) for name, value in state.items()}
+
+
+@pytest.mark.parametrize("value", [True, 3, np.zeros((0, 24), np.float32)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "v_encoder.f_encoder.embeddings.word_embeddings.weight",
+        "v_encoder.f_encoder.img_embeddings.position_embeddings.weight",
+        "v_encoder.f_encoder.img_embeddings.img_LayerNorm.weight",
+    ],
+)
+def test_a_table_that_tells_no_size_is_named(tmp_path, name, value):
+    path = write(tmp_path, state_of("vcmr") | {name: value})
+    with pytest.raises(WeightsError, match=f"{name}: found the shape"):
+        importing.import_file(
+            path, tmp_path / "run", config_path=config_of("vcmr"), is_partial=True
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_value_beyond_float32_is_not_finite(tmp_path):
+    path = write(tmp_path, state_of("vcmr") | {MISSHAPEN: np.full(24, 1e300)})
+    with pytest.raises(WeightsError, match="is not finite"):
+        importing.import_file(path, tmp_path / "run", config_path=config_of("vcmr"))
 
 
 def test_nothing_is_written_over(tmp_path):

@@ -214,6 +214,32 @@ def test_weights_that_do_not_fit_the_model_are_named(tmp_path, changes, complain
     assert "x.safetensors" in str(error.value) and "\n" not in str(error.value)
 
 
+LAYER_3 = "roberta.encoder.layer.3.output.dense.bias"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({LAYER_3: np.zeros(5, np.float32)}, r"found \[5\], expected the shape \[64\]"),
+        ({LAYER_3: None}, "missing: encoder.layer.3.output.dense.bias"),
+        ({LAYER_3: np.full(64, np.nan, np.float32)}, "not finite"),
+        ({"roberta.embeddings.token_type_embeddings.weight": None}, "missing: emb"),
+        ({"roberta.embeddings.position_embeddings.weight": None}, "missing: emb"),
+        ({"lm_head.bias": np.zeros(200, np.float32)}, r"found \[200\]"),
+        (
+            {f"roberta.encoder.layer.{i}.attention.self.key.weight": None
+             for i in range(4)},
+            "missing: encoder.layer.0.attention.self.key.weight, encoder.layer.1",
+        ),
+    ],
+)  # fmt: skip
+def test_a_damaged_language_model_is_named(tmp_path, changes, complaint):
+    state = {n: v for n, v in (xlm_r() | changes).items() if v is not None}
+    save_file(state, path := tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match=complaint):
+        text_encoders.read(path)
+
+
 def test_what_is_no_language_model_is_refused(tmp_path):
     path = written(tmp_path / "x.safetensors", {"a": np.ones(3, np.float32)})
     with pytest.raises(WeightsError, match="expected RoBERTa, XLM-R or BERT"):
