@@ -25,6 +25,15 @@ from hero_jax.train import check_fresh
 
 Dtype = Literal["float32", "bfloat16"]
 NUM_HEADS = 4
+LEAST: Mapping[str, int] = {
+    "max_frames": 1,
+    "context": 0,
+    "num_beams": 1,
+    "longest_query": 1,
+    "num_workers": 0,
+    "warmup_steps": 0,
+}
+"""The least of options that not every experiment has."""
 JAX = tuple(map(int, jax.__version__.split(".")[:2]))
 MALLOC_OPTIONS = {-8: 1, -4: 0, -1: 2**31 - 1, -2: 2**26}
 """mallopt(3): M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD."""
@@ -133,7 +142,8 @@ def check_options(config: Any, counts: Sequence[str]) -> None:
 
     `counts` are the options that must be 1 or more.
     """
-    least = dict.fromkeys(counts, 1) | {"seed": 0}
+    shared = {name: n for name, n in LEAST.items() if hasattr(config, name)}
+    least = dict.fromkeys(counts, 1) | {"seed": 0} | shared
     for name, smallest in least.items():
         if (found := getattr(config, name)) < smallest:
             raise UserError(f"--{name}: found {found}, expected {smallest} or more")

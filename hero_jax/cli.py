@@ -56,11 +56,14 @@ class Evaluate:
 
     def __call__(self) -> None:
         run_dir = search.find_run(self.run)
-        results = search.evaluate(run_dir, self.split)
+        found = search.evaluate_all(run_dir, self.split)
         if self.json:
-            print(json.dumps(report.plain(results), ensure_ascii=False))
-        else:
-            print(report.shown(run_dir.name, results))
+            content = next(iter(found.values())) if len(found) == 1 else found
+            print(json.dumps(report.plain(content), ensure_ascii=False))
+            return
+        for task, results in found.items():
+            name = run_dir.name if len(found) == 1 else f"{run_dir.name}/{task}"
+            print(report.shown(name, results))
 
 
 @dataclasses.dataclass(frozen=True)

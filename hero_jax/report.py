@@ -29,6 +29,10 @@ Curves = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
 """objective -> term -> (step, value)."""
 
 NO_LOCAL = "no local objective"
+UNKNOWN = (
+    "no true answer of this split is known, so nothing is measured; what was "
+    "answered is in the run's predictions"
+)
 NO_SUBTITLES = "none"
 
 
@@ -184,7 +188,7 @@ def shown(name: str, results: Mapping[str, Any]) -> str:
     found = [cell for row in results.values() for cell in _entries(row)]
     if found and all(isinstance(cell, Mapping) and "VR" in cell for cell in found):
         return tables({name: results})
-    return "\n".join(_lines(results, name)) or f"{name}: no task of it is measured"
+    return "\n".join(_lines(results, name)) or f"{name}: {UNKNOWN}"
 
 
 def _entries(row: Any) -> list[Any]:
@@ -201,6 +205,8 @@ def _lines(value: Any, name: str) -> Iterator[str]:
 
 def objective_table(name: str, matrix: Matrix) -> list[str]:
     first = cells(matrix)[0]
+    if not first["num_queries"]:
+        return [f"{name}: {UNKNOWN}"]
     heading = (
         f"{name}: queries down, subtitles across "
         f"({first['num_queries']} queries, {first['num_videos']} videos)"

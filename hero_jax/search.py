@@ -12,6 +12,9 @@ from hero_jax.tasks.base import Searcher, Task
 from hero_jax.train import TrainConfig
 from hero_jax.types import PyTree
 
+PREDICTIONS = "predictions"
+"""Folder of a run with what it answered."""
+
 
 def load(run: str | Path) -> Searcher:
     """The searcher of a run directory, of an exported one, or of the first run inside.
@@ -40,23 +43,41 @@ def searcher_of(
 
 
 def evaluate(run: str | Path, split: str) -> Mapping[str, Any]:
-    """What the tasks of a run say about a split; predictions are written beside it."""
+    """What the first task of a run that is measured says about a split; predictions
+    are written beside it."""
     run_dir = find_run(Path(run))
     config, params = read_run(run_dir)
+    folder = run_dir / PREDICTIONS
     found = (
-        task.evaluate(
-            config.model, params, split, predictions_dir=run_dir / "predictions"
-        )
-        for task in measured(config, params)
+        task.evaluate(config.model, params, split, predictions_dir=folder)
+        for task in measured(config).values()
     )
     return next((results for results in found if results), {})
 
 
-def measured(config: TrainConfig, params: PyTree) -> list[Task]:
-    """The tasks of a run that retrieve, beside which the others are means; or all."""
-    tasks = list(config.tasks.values())
-    searches = lambda task: task.searcher(config.model, params) is not None
-    return list(filter(searches, tasks)) or tasks
+def evaluate_all(run_dir: Path, split: str) -> dict[str, Mapping[str, Any]]:
+    """Task -> what it says about a split; {} where nothing is known to measure it by.
+
+    What is answered goes to `predictions/<split>` in the run, in a folder for each of
+    several tasks: other splits, and what the experiment wrote, stay.
+    """
+    config, params = read_run(run_dir)
+    folder, tasks = run_dir / PREDICTIONS / split, measured(config)
+    return {
+        name: task.evaluate(
+            config.model,
+            params,
+            split,
+            predictions_dir=folder / name if len(tasks) > 1 else folder,
+        )
+        for name, task in tasks.items()
+    }
+
+
+def measured(config: TrainConfig) -> dict[str, Task]:
+    """The tasks of a run that are ends, if it has any beside means of learning."""
+    ends = {name: task for name, task in config.tasks.items() if not task.is_means}
+    return ends or dict(config.tasks)
 
 
 def find_run(path: Path) -> Path:

@@ -40,7 +40,6 @@ from data_pipelines.workers import spread
 FORMAT = 1
 CODEC: Final = "mpeg4"
 _UNFINISHED = ".microtv-unfinished"
-_OURS = ("videos", "subtitles", "annotations", "events.jsonl")
 
 
 class OutputError(InputError):
@@ -95,13 +94,12 @@ def _check_same(manifest: Path, **wanted: int) -> None:
 
 def _claim(out: Path) -> None:
     """Makes an empty corpus folder; clears what an interrupted run left there."""
-    taken = [name for name in _OURS if (out / name).exists()]
-    if taken and not (out / _UNFINISHED).exists():
+    taken = sorted(path.name for path in out.iterdir())
+    if taken and _UNFINISHED not in taken:
         raise OutputError(
-            f"{out}: holds {taken[0]} but no manifest.json, expected an empty folder:"
-            " use another folder"
+            f"{out}: holds {taken[0]} but no manifest.json, expected an empty folder "
+            "or a corpus with its manifest.json: use another folder, or add the file"
         )
-    out.mkdir(parents=True, exist_ok=True)
     (out / _UNFINISHED).touch()
     (out / "events.jsonl").unlink(missing_ok=True)
     for name in ("videos", "subtitles", "annotations"):

@@ -21,8 +21,10 @@ from data_pipelines.readers.features import KEY, Header
 from data_pipelines.readers.fields import Row
 from data_pipelines.readers.lmdb import Entry
 
-MAX_RECORD = 1 << 26
-"""Bytes of one text record, unpacked."""
+MAX_RECORD = 1 << 22
+"""Bytes of one text record, unpacked; every byte may be an object of its own."""
+FEW: Mapping[str, int] = {"max_array_len": 16, "max_map_len": 16}
+"""Bounds of what is packed around an array."""
 HEAD = 1 << 12
 """Bytes that hold the shape of an array, which is written before its data."""
 ZIP = b"PK\x03\x04"
@@ -40,9 +42,9 @@ def text_record(entry: Entry) -> Row:
     return Row(str(entry), value)
 
 
-def _unpacked(data: bytes, place: object, *, raw: bool) -> Any:
+def _unpacked(data: bytes, place: object, *, raw: bool, **bounds: int) -> Any:
     try:
-        return msgpack.unpackb(data, raw=raw, strict_map_key=False)
+        return msgpack.unpackb(data, raw=raw, strict_map_key=False, **bounds)
     except UNREADABLE as error:
         problem = f"is not MessagePack: {error or type(error).__name__}"
         raise wrong(place, "", problem, REMEDY) from None
@@ -89,7 +91,7 @@ def _is_zip(entry: Entry) -> bool:
 
 def _fields(entry: Entry) -> dict[str, Any]:
     """The parts of a packed array; `data` are bytes."""
-    value = _unpacked(entry.read(), entry, raw=True)
+    value = _unpacked(entry.read(), entry, raw=True, **FEW)
     fields = _text_keys(_text_keys(value, entry).get(KEY), entry)
     if not isinstance(data := fields.get("data"), bytes):
         raise wrong(entry, KEY, f"has {kind_of(data)} for its data", REMEDY)

@@ -32,8 +32,13 @@ TOGETHER = {"cannot": "can not", "gonna": "gon na", "gotta": "got ta"}
 APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "`": "'"})
 
 
-def words(caption: str) -> str:
-    """The words of a caption with one blank between; "" if there are none."""
+def words(caption: str, language: str = "") -> str:
+    """The words of a caption with one blank between; "" if there are none.
+
+    In English ("en") other letters than ASCII's are blanks, as officially (F.7).
+    """
+    if language == "en":
+        caption = "".join(c if c.isascii() else " " for c in caption)
     text = unicodedata.normalize("NFKC", caption).lower().translate(APOSTROPHES)
     found = (TOGETHER.get(word, word) for word in WORD.findall(text))
     return " ".join(found)

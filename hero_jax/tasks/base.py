@@ -4,7 +4,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import flax.linen as nn
 import numpy as np
@@ -45,6 +45,9 @@ class Task(abc.ABC):
     A task file is the only place that knows its data, its head, its loss and its
     metrics. Tasks are frozen dataclasses: their fields are their hyperparameters.
     """
+
+    is_means: ClassVar[bool] = False
+    """Whether it only helps others to learn; measured where there are no others."""
 
     batch_size: int = 32
     """Examples (videos, unless the task says otherwise) in a batch."""

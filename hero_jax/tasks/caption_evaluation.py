@@ -86,11 +86,11 @@ class CaptionMatrix:
     ) -> dict[str, Any]:
         """Scores of what was written; "chance" is what it scores at other moments."""
         moments = [self.examples.corpus.captions[i] for i in known]
-        texts = [words(written[i]) for i in known]
+        texts = [words(written[i], language) for i in known]
         names = [moment.moment_id for moment in moments]
         references = {
             moment.moment_id: [
-                words(caption.texts[language])
+                words(caption.texts[language], language)
                 for caption in moment.captions
                 if language in caption.texts
             ]

@@ -11,7 +11,7 @@ the batch. The objective says which published way this is (crosslingual.md, 3.2)
 import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import flax.struct
@@ -62,6 +62,8 @@ class ParallelHead(nn.Module):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ParallelText(Task):
     """Pairs drawn from `Corpus.parallel`, in random order of their languages."""
+
+    is_means: ClassVar[bool] = True
 
     source: Source
     objective: Objective = InfoNCE(temperature=0.05)

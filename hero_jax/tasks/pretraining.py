@@ -5,7 +5,7 @@ import dataclasses
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class PretrainingTask(Task):
 
     Prepared examples have `segments`, batches have `videos`.
     """
+
+    is_means: ClassVar[bool] = True
 
     source: Source
     draws_officially: bool = False

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +30,8 @@ class Vsm(MomentRetrieval):
 
     With `is_official` a video with too few subtitles asks with its last one again.
     """
+
+    is_means: ClassVar[bool] = True
 
     objective: VSM = VSM()
     draws_officially: bool = False

@@ -1,6 +1,6 @@
-"""The official tasks and mixture on a small model that learns from nothing in minutes.
+"""One of the official tasks on a small model that learns from nothing in minutes.
 
-python -m tests.experiments.pretrain_miniature RUN_DIR DATA_DIR STEPS
+python -m tests.experiments.pretrain_miniature RUN_DIR DATA_DIR TASK STEPS
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from experiments.pretrain_tv import (
 from hero_jax.train import train
 
 
-def main(run_dir: Path, data_dir: Path, steps: int) -> None:
+def main(run_dir: Path, data_dir: Path, task: str, steps: int) -> None:
     """English alone: a line that is held out asks with words its video repeats."""
     config = PretrainTv(
         run_dir=run_dir,
@@ -36,10 +36,12 @@ def main(run_dir: Path, data_dir: Path, steps: int) -> None:
     settle_in(run_dir)
     source = prepare(config)
     model = small_model(source, width=64, layers=2)
-    whole = dataclasses.replace(train_config(config, source), model=model)
+    whole = train_config(config, source)
+    tasks = {task: whole.tasks[task]}
+    whole = dataclasses.replace(whole, tasks=tasks, model=model)
     train(whole, run_dir / "pretrain")
     publish(config, validated(whole, run_dir / "pretrain"), seconds=0)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))

@@ -115,7 +115,7 @@ def test_the_numbers_of_any_task_can_be_shown():
         "run/mlm/accuracy: 50",
         "run/n: 3",
     ]
-    assert report.shown("run", {}) == "run: no task of it is measured"
+    assert report.shown("run", {}) == f"run: {report.UNKNOWN}"
 
 
 def test_a_language_matrix_is_shown_as_tables():

@@ -33,6 +33,7 @@ def test_every_character_is_a_word_where_words_have_no_blanks_between():
 def test_letters_of_any_script_stay():
     assert words("정원에 있는 헨리!") == "정원에 있는 헨리"
     assert words("Señor Muñoz’s café") == "señor muñoz 's café"
+    assert words("Señor Muñoz has a café.", "en") == "se or mu oz has a caf"
 
 
 def test_what_is_split_already_stays():
