@@ -90,12 +90,14 @@ def make_features(data_dir: Path, out: Path, options: Options) -> Made:
     Raises InputError for options out of range, for a release at fault, and for a folder
     of features that were not made here.
     """
+    from data_pipelines.builders.folds import check_queries
     from data_pipelines.builders.mtvr_loo import read_release
     from data_pipelines.builders.raw import Request
 
     _check(options)
     request = Request(data_dir=data_dir, interval=options.interval)
     release = read_release(request)
+    check_queries(release)
     plan = _plan(release, options)
     with in_words(out):
         is_new = _standing(out) != plan | {"is_whole": True}
@@ -141,7 +143,7 @@ def _standing(out: Path) -> dict[str, Any]:
 def _write_all(
     release: "Release", options: Options, out: Path, plan: Mapping[str, Any]
 ) -> None:
-    """One file a video; until the last is there, the plan says so."""
+    """One file a video; the plan calls them whole when the last is there."""
     if not _standing(out) and any(out.glob("*.npz")):
         problem = f"holds features and no {PLAN}"
         raise wrong(out, "--out", problem, "they may be real: name another folder")

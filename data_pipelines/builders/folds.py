@@ -60,10 +60,9 @@ def asked_videos(
 ) -> dict[str, list[Query]]:
     """Video id -> its queries by id, for the videos with so many of them.
 
-    In the order of the release, whatever the order of the queries. Raises InputError
-    where there are no queries, or one lacks a language.
+    In the order of the release, whatever the order of the queries.
     """
-    _check_queries(release)
+    check_queries(release)
     asked: dict[str, list[Query]] = {video_id: [] for video_id in release.durations}
     for query in sorted(release.queries, key=_by_number):
         if query.video_id is not None:
@@ -77,7 +76,8 @@ def asked_videos(
 FEW = {1: "one query", 2: "two queries"}
 
 
-def _check_queries(release: Release) -> None:
+def check_queries(release: Release) -> None:
+    """Raises InputError where there are no queries, or one lacks a language."""
     if not release.queries:
         raise wrong(release.file, "", "holds no queries", "is --data_dir the release?")
     for query in release.queries:

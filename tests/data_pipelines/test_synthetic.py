@@ -239,6 +239,12 @@ def test_a_release_that_is_none_is_refused(tmp_path):
         make_features(tmp_path, tmp_path / "made", LOUD)
 
 
+def test_a_query_in_one_language_is_refused(tmp_path):
+    release = write_release(tmp_path / "raw", {(1, 1): {"en": "bad"}})
+    with pytest.raises(InputError, match="descs: desc_id 6 has no zh"):
+        make_features(release, tmp_path / "made", LOUD)
+
+
 def test_shows_are_told_by_the_beginning_of_a_name():
     assert show_of("castle_s01e02_seg02_04") == "castle"
     assert show_of("s01e02_seg02_04") == show_of("v7") == ""

@@ -11,6 +11,7 @@ from hero_jax.model.multitask import TaskModel
 from hero_jax.model.transformer import TransformerConfig
 from hero_jax.pipeline import Pipeline
 from hero_jax.retrieval.spans import SpanRules
+from hero_jax.tasks.encoder import own_reading, readings
 from hero_jax.tasks.moment_retrieval import MomentRetrieval
 from hero_jax.tasks.source import Examples
 from tests import corpora
@@ -146,6 +147,13 @@ def test_a_language_nobody_speaks_is_no_column(told, read):
     assert list(results) == list(ranks) == ["en", "zh"]
     for asked in ("en", "zh"):
         assert list(results[asked]) == list(ranks[asked]) == read
+
+
+def test_texts_in_a_language_nobody_speaks_find_videos_read_without_subtitles():
+    examples = Described(num_videos=5, told="zh").open("test")
+    assert [own_reading(examples, code) for code in ("en", "zh")] == ["none", "zh"]
+    silent = Described(num_videos=5, told="", channels="subtitles").open("test")
+    assert readings(silent) == ("en", "zh")  # there is nothing else to read
 
 
 def test_without_moments_there_are_no_numbers_about_them():
