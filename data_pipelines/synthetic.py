@@ -18,7 +18,8 @@ A concept is a pair of an English and a Chinese word that translate each other, 
 dictionary learnt from texts that belong to no video. It is in a moment only if its
 English word is in the English text and its Chinese word in the Chinese one, so that
 neither language sees more than the other. Its vector has norm 1 and a direction drawn
-for it alone: nothing in it tells how either word is written.
+for it alone: nothing in it tells how either word is written. Of mTVR's published files
+there are 333, many of them names of characters; a query names 2.6, and 6 % name none.
 """
 
 import dataclasses
