@@ -80,6 +80,12 @@ def test_one_language_alone_can_be_trained_and_the_others_stay_in_the_corpus():
         prepare(languages=("fr",))
 
 
+def test_a_video_without_subtitles_has_no_segments():
+    _, prepared = prepare(no_subtitles_rate=1.0)
+    assert prepared.segments == ()
+    assert len(prepared.queries) == 3
+
+
 def spoken_in(*languages):
     """The first video with subtitles in these languages alone."""
     example = SOURCE.open("train")[0]
@@ -115,12 +121,6 @@ def test_where_a_video_has_no_subtitles_its_frames_are_read_alone():
         spoken_in("en"), np.random.default_rng(0), 0.5
     )
     assert prepared.segments == ()  # English is not drawn
-
-
-def test_a_video_without_subtitles_has_no_segments():
-    _, prepared = prepare(no_subtitles_rate=1.0)
-    assert prepared.segments == ()
-    assert len(prepared.queries) == 3
 
 
 def batch_of(a_task, number=0):
