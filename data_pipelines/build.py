@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from data_pipelines.builders.raw import RawCorpus, Request
 
 DATASETS = (
-    "microtv", "mtvr", "mtvr_loo", "youcook2_loo",
+    "microtv", "mtvr", "mtvr_loo", "mtvr_loo_synthetic", "mtvr_tvc",
+    "youcook2_loo", "vatex_loo",
     "tvqa", "how2qa", "vlep", "violin", "tvc", "yc2c", "vatex_en_c",
     "tvr", "how2r", "didemo", "msrvtt", "yc2r", "vatex_en_r",
 )  # fmt: skip
-IN_FOLDS = ("mtvr_loo", "youcook2_loo")
+IN_FOLDS = ("mtvr_loo", "mtvr_loo_synthetic", "mtvr_tvc", "youcook2_loo", "vatex_loo")
 """Datasets of which `--fold` names a fifth."""
 
 
@@ -135,7 +136,9 @@ def _builder_of(dataset: str) -> "type[CorpusBuilder]":
         microtv,
         mtvr,
         mtvr_loo,
+        mtvr_tvc,
         retrieved,
+        vatex_loo,
         youcook2_loo,
     )
 
@@ -143,7 +146,10 @@ def _builder_of(dataset: str) -> "type[CorpusBuilder]":
         "microtv": microtv.MicroTv,
         "mtvr": mtvr.Mtvr,
         "mtvr_loo": mtvr_loo.MtvrLoo,
+        "mtvr_loo_synthetic": mtvr_loo.MtvrLooSynthetic,
+        "mtvr_tvc": mtvr_tvc.MtvrTvc,
         "youcook2_loo": youcook2_loo.YouCook2Loo,
+        "vatex_loo": vatex_loo.VatexLoo,
         "tvqa": judged.Tvqa,
         "how2qa": judged.How2Qa,
         "vlep": judged.Vlep,
@@ -318,7 +324,7 @@ def _parser() -> Parser:
         "--fold",
         type=int,
         default=0,
-        help="leave-one-out datasets: which fold is tested, 0-4 (0)",
+        help="datasets in folds: which one is tested, 0-4 (0)",
     )
     parser.add_argument(
         "--allow_missing",

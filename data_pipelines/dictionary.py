@@ -49,6 +49,20 @@ def learn(
     }
 
 
+def learn_words(
+    pairs: Sequence[tuple[Sequence[str], Sequence[str]]],
+    config: DictionaryConfig = DictionaryConfig(),
+) -> dict[str, str]:
+    """The same of texts whose words are written out."""
+    number: dict[str, int] = {}
+    numbered = lambda words: np.array(
+        [number.setdefault(word, len(number)) for word in words], int
+    )
+    learnt = learn([(numbered(a), numbered(b)) for a, b in pairs], config)
+    words = list(number)
+    return {words[word]: words[other] for word, other in learnt.items()}
+
+
 def translations(
     pairs: Sequence[tuple[Text, Text]], num_iterations: int
 ) -> dict[int, tuple[int, float]]:

@@ -105,15 +105,23 @@ class Retrieving(judging.Judging):
     def hand_in(self, run_dir: Path) -> list[Path]:
         """The answers in each language, to videos read in it, as VALUE wants them."""
         written, numbers = [], self.numbers()
-        for path in sorted((run_dir / "predictions").glob("*-*.json")):
-            language, reading = path.stem.split("-", 1)
-            if reading == (NO_SUBTITLES if self.channels == "video" else language):
-                content = json.loads(path.read_text("utf-8"))
-                name = f"{self.dataset}_{self.split}_predictions_{language}.json"
-                handed = json.dumps(predictions.handed_in(content, numbers))
-                write_whole(self.run_dir / name, handed)
-                written.append(self.run_dir / name)
+        for language, path in self.answers(run_dir / "predictions").items():
+            content = json.loads(path.read_text("utf-8"))
+            name = f"{self.dataset}_{self.split}_predictions_{language}.json"
+            handed = json.dumps(predictions.handed_in(content, numbers))
+            write_whole(self.run_dir / name, handed)
+            written.append(self.run_dir / name)
         return written
+
+    def answers(self, folder: Path) -> dict[str, Path]:
+        """Language -> its answers to videos read in it, or read without subtitles."""
+        found: dict[str, Path] = {}
+        for path in sorted(folder.glob("*-*.json")):
+            language, reading = path.stem.split("-", 1)
+            is_own = reading == language and self.channels != "video"
+            if is_own or (reading == NO_SUBTITLES and language not in found):
+                found[language] = path
+        return found
 
     def numbers(self) -> dict[str, int] | None:
         """What the benchmark calls the videos that are searched in the end."""

@@ -40,7 +40,7 @@ PLANNING_BLOCKS = 8
 SIGMAS = 3.0
 """Head-room of the static shape above the mean need, in standard deviations."""
 
-VERSION = 3
+VERSION = 4
 """Of order, packing and draws; a change makes old positions unusable, and says so."""
 
 

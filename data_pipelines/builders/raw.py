@@ -35,7 +35,7 @@ class Request:
     workers: int = 1
     """Processes that extract features and write shards."""
     fold: int = 0
-    """Which of the five folds is tested (mtvr_loo only)."""
+    """Which of the five folds is tested, of datasets that have folds."""
     allow_missing: bool = False
     """Drop videos without features and queries of unknown videos, with a count."""
     cache: Path = Path("features")

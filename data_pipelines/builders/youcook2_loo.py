@@ -9,7 +9,8 @@ The files say nothing about durations, so a video ends with its last step.
 from collections.abc import Iterator, Sequence
 
 from data_pipelines.builders.base import CorpusBuilder
-from data_pipelines.builders.leave_one_out import Release, leave_one_out
+from data_pipelines.builders.folds import Release
+from data_pipelines.builders.leave_one_out import leave_one_out
 from data_pipelines.builders.raw import RawCorpus, Request
 from data_pipelines.readers.errors import Tally, wrong
 from data_pipelines.readers.youcook2 import (

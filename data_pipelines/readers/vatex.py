@@ -7,12 +7,18 @@ The name of a video holds its times: seconds of a longer one. Captions 5 to 9 of
 languages translate each other and become one query, the others one in each language.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from data_pipelines.readers.errors import found, wrong
-from data_pipelines.readers.fields import Row, read_text
+from data_pipelines.readers.fields import (
+    Row,
+    checked_duration,
+    checked_id,
+    read_text,
+)
 
 NAME = re.compile(r"(\S+_(\d{6})_(\d{6}))#(?:enc|zhc?)#(\d+) (.*)")
 FIRST_TRANSLATED = 5
@@ -21,23 +27,58 @@ Captions = Mapping[tuple[str, int], tuple[str, str]]
 """(video, number of the caption) -> place and text."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """What one number says of a video, in the languages in which it is one text."""
+
+    place: str
+    video: str
+    number: int
+    """Of the caption, 0 to 9."""
+    texts: Mapping[str, str]
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether captions of this number translate one another, where both exist."""
+        return self.number >= FIRST_TRANSLATED
+
+    @property
+    def duration(self) -> int:
+        """Seconds of the video, as its name says."""
+        _, start, end = self.video.rsplit("_", 2)
+        return int(end) - int(start)
+
+    def row(self, desc_id: int) -> Row:
+        """A line in the style of VATEX-EN-R."""
+        values = {
+            "desc_id": desc_id,
+            "vid_name": self.video,
+            "duration": self.duration,
+            "descs": dict(self.texts),
+        }
+        return Row(self.place, values)
+
+
 def read_vatex(path: Path) -> Iterator[Row]:
     """The captions in the style of VATEX-EN-R, with those of the file beside it."""
-    english, chinese = _captions(path), _captions(_beside(path))
-    number = 0
-    for (video, caption), (place, text) in english.items():
+    return (one.row(desc_id) for desc_id, one in enumerate(read_described(path)))
+
+
+def read_described(path: Path) -> Iterator[Described]:
+    """The captions of a file, then those that only the Chinese one beside it has."""
+    english, chinese = _captions(path), _captions(beside(path))
+    for (video, number), (place, text) in english.items():
         texts = {"en": text}
-        if caption >= FIRST_TRANSLATED and (video, caption) in chinese:
-            texts["zh"] = chinese[video, caption][1]
-        yield _row(place, number, video, texts)
-        number += 1
-    for (video, caption), (place, text) in chinese.items():
-        if caption < FIRST_TRANSLATED or (video, caption) not in english:
-            yield _row(place, number, video, {"zh": text})
-            number += 1
+        if number >= FIRST_TRANSLATED and (video, number) in chinese:
+            texts["zh"] = chinese[video, number][1]
+        yield Described(place, video, number, texts)
+    for (video, number), (place, text) in chinese.items():
+        if number < FIRST_TRANSLATED or (video, number) not in english:
+            yield Described(place, video, number, {"zh": text})
 
 
-def _beside(path: Path) -> Path:
+def beside(path: Path) -> Path:
+    """The Chinese captions of the same videos."""
     return path.with_name(path.name.replace(".caption", "_zh.caption"))
 
 
@@ -52,19 +93,10 @@ def _captions(path: Path) -> Captions:
         if not match or int(match[3]) <= int(match[2]):
             problem = f"expected <video>_<start>_<end>#enc#0 text, found {found(line)}"
             raise wrong(place, "", problem)
+        checked_id(match[1], place, "")
+        checked_duration(int(match[3]) - int(match[2]), place, "")
         if (key := (match[1], int(match[4]))) in captions:
             problem = f"is the caption {key[1]} of {key[0]} a second time"
             raise wrong(place, "", problem, "remove one")
         captions[key] = place, match[5]
     return captions
-
-
-def _row(place: str, number: int, video: str, texts: Mapping[str, str]) -> Row:
-    _, start, end = video.rsplit("_", 2)
-    values = {
-        "desc_id": number,
-        "vid_name": video,
-        "duration": int(end) - int(start),
-        "descs": dict(texts),
-    }
-    return Row(place, values)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from data_pipelines import synthetic
 from data_pipelines.build import build_dataset
 from data_pipelines.corpus import open_corpus
 from data_pipelines.microtv.generate import generate
@@ -32,6 +33,10 @@ class StudyCorpus:
     languages."""
     interval: float = 1.5
     """Seconds between frames."""
+    release: str | None = None
+    """The corpus whose raw release it is made of; None for one of its own."""
+    is_synthetic: bool = False
+    """Whether its frames are made of what its moments are about."""
 
 
 LEAVE_ONE_OUT: Mapping[str, Any] = {
@@ -41,9 +46,30 @@ LEAVE_ONE_OUT: Mapping[str, Any] = {
     "batch_size": 64,
     "rules": SpanRules(max_videos=10, max_frames=40),
 }
+ANNOTATED: Mapping[str, Any] = {
+    **LEAVE_ONE_OUT,
+    "num_subtitle_queries": 0,
+    "num_annotated_queries": 2,
+}
+"""Where queries are no subtitles: those of a video's five that a step reads."""
+SYNTHETIC = synthetic.Options(signal_to_noise=1.0, seed=0)
 CORPORA: Mapping[str, StudyCorpus] = {
     "mtvr_loo": StudyCorpus("none (zeros)", 8000, LEAVE_ONE_OUT),
     "youcook2_loo": StudyCorpus("none (zeros)", 6000, LEAVE_ONE_OUT, interval=3.0),
+    "mtvr_tvc": StudyCorpus(
+        "none (zeros); subtitles are machine captions of the real videos",
+        8000,
+        ANNOTATED,
+    ),
+    "vatex_loo": StudyCorpus("none (zeros)", 8000, ANNOTATED),
+    "mtvr_loo_synthetic": StudyCorpus(
+        f"synthetic, signal-to-noise {SYNTHETIC.signal_to_noise}, "
+        f"seed {SYNTHETIC.seed}",
+        8000,
+        LEAVE_ONE_OUT,
+        release="mtvr_loo",
+        is_synthetic=True,
+    ),
     "microtv": StudyCorpus(
         "colours and motion of generated videos",
         1500,
@@ -59,6 +85,11 @@ CORPORA: Mapping[str, StudyCorpus] = {
 }
 
 
+def release_of(name: str) -> str:
+    """The option that names the raw release of a corpus."""
+    return CORPORA[name].release or name
+
+
 def prepare(name: str, data: Path | None, out: Path) -> Source:
     """The corpus as a source of examples, built under `out` unless it is there.
 
@@ -66,10 +97,16 @@ def prepare(name: str, data: Path | None, out: Path) -> Source:
     """
     raw = _microtv(out) if name == "microtv" else data
     if raw is None:
-        raise UserError(f"--{name}: found none, expected the folder of the raw release")
+        option = f"--{release_of(name)}"
+        raise UserError(f"{option}: found none, expected the folder of the raw release")
     corpus = CORPORA[name]
     built = build_dataset(
-        name, data_dir=raw, out=out / "datasets", interval=corpus.interval, workers=2
+        name,
+        data_dir=raw,
+        out=out / "datasets",
+        features=_synthetic(name, raw, out) if corpus.is_synthetic else None,
+        interval=corpus.interval,
+        workers=2,
     )
     tokenizer = out / f"tokenizer-{name}.json"
     training = open_corpus(out / "datasets", built.dataset, "train")
@@ -85,6 +122,13 @@ def prepare(name: str, data: Path | None, out: Path) -> Source:
 def _microtv(out: Path) -> Path:
     folder = out / "microtv"
     generate(folder, num_videos=MICROTV_VIDEOS, seed=MICROTV_SEED, workers=2)
+    return folder
+
+
+def _synthetic(name: str, raw: Path, out: Path) -> Path:
+    folder = out / "features" / name
+    options = dataclasses.replace(SYNTHETIC, interval=CORPORA[name].interval)
+    synthetic.make_features(raw, folder, options)
     return folder
 
 

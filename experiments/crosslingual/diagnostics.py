@@ -1,7 +1,7 @@
 """What a trained model's vectors and result lists say about language.
 
 vectors  translations beside each other: alignment, geometry, a probe for language
-lists    of each pair of query languages: consistency, on every reading
+lists    of each pair of query languages: consistency, on every reading in a language
 mixed    a corpus of which every other video is read in another language: bias
 """
 
@@ -24,11 +24,13 @@ DIGITS = 5
 def diagnose(matrix: LanguageMatrix) -> dict[str, Any]:
     """All of it, for every pair of languages, rounded to 5 digits."""
     asked = {code: matrix.ask(code) for code in matrix.examples.languages}
+    spoken = [code for code in asked if code in matrix.readings]
     scores = {
         read: {q: np.asarray(all_scores(a.vectors, index)) for q, a in asked.items()}
-        for read, index in ((read, matrix.index(read)) for read in asked)
+        for read, index in ((read, matrix.index(read)) for read in spoken)
     }
     pairs = list(itertools.combinations(asked, 2))
+    read_pairs = itertools.combinations(spoken, 2)
     found = {
         "vectors": {f"{a}-{b}": of_vectors(asked[a], asked[b]) for a, b in pairs},
         "lists": {
@@ -37,7 +39,7 @@ def diagnose(matrix: LanguageMatrix) -> dict[str, Any]:
             }
             for a, b in pairs
         },
-        "mixed": {f"{a}-{b}": of_mixed(scores, a, b) for a, b in pairs},
+        "mixed": {f"{a}-{b}": of_mixed(scores, a, b) for a, b in read_pairs},
     }
     return _rounded(found)
 

@@ -36,7 +36,8 @@ def of_controls(found: Sequence[Mapping[str, Any]]) -> list[Section]:
 def controls(record: Mapping[str, Any]) -> tuple[Block, ...]:
     """Every ranking of a corpus and every pair of languages."""
     languages = list(record["ranks"]["words"])
-    pairs = [(asked, read) for asked in languages for read in languages]
+    spoken = {read for row in record["ranks"]["words"].values() for read in row}
+    pairs = [(a, read) for a in languages for read in languages if read in spoken]
     header = ("VR MRR, query-subtitles", *(f"{a}-{b}" for a, b in pairs))
     rows = [
         (name, *(_mrr(matrix.get(a, {}).get(b)) for a, b in pairs))
@@ -138,7 +139,7 @@ def _mean(pairs: Mapping[str, Any], path: Sequence[str]) -> float:
     values = list(pairs.values())
     for name in path:
         values = [value[name] for value in values]
-    return float(np.mean(values))
+    return float(np.mean(values)) if values else np.nan
 
 
 def _mrr(ranks: list[int | None] | None) -> str:

@@ -69,6 +69,10 @@ class Study:
     """The mTVR release."""
     youcook2_loo: Path | None = None
     """The YouCook2 release with Japanese translations."""
+    mtvr_tvc: Path | None = None
+    """The mTVR release, with TVC's machine captions beside its files."""
+    vatex_loo: Path | None = None
+    """The VATEX captions in English and Chinese."""
     work: Path = Path("runs/study")
     """Datasets, compiled programs and unfinished runs."""
     workers: int = 1
@@ -316,7 +320,7 @@ def _path(config: Study, cell: Cell) -> Path:
 
 
 def _raw(config: Study, corpus: str) -> Path | None:
-    folder = getattr(config, corpus, None)
+    folder = getattr(config, corpora.release_of(corpus), None)
     return None if folder is None else Path(folder)
 
 

@@ -43,7 +43,8 @@ class Ranks:
     has_moment: np.ndarray
     """Queries without a true moment count for videos alone."""
     moments: Mapping[str, Mapping[str, np.ndarray] | None]
-    """"SVMR" and "VCMR" -> IoU threshold -> ranks; None without a local objective."""
+    """"SVMR" and "VCMR" -> IoU threshold -> ranks; None without a local objective, and
+    where no query has a moment."""
 
     @classmethod
     def of(cls, answers: Answers) -> "Ranks":
@@ -76,7 +77,7 @@ def summary(answers: Answers, spans: Sequence[np.ndarray]) -> dict[str, Any]:
 
 
 def _moment_ranks(answers: Answers, rows: Rows | None) -> dict[str, np.ndarray] | None:
-    if rows is None:
+    if rows is None or not any(map(len, answers.moments)):
         return None
     return {
         str(threshold): moment_ranks(rows, answers.videos, answers.moments, threshold)

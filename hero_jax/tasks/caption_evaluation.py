@@ -19,7 +19,7 @@ from hero_jax.metrics.captions import caption_scores, segmented_scores
 from hero_jax.metrics.meteor import meteor
 from hero_jax.metrics.predictions import caption_rows
 from hero_jax.tasks.captioner import Captioner, frames_of
-from hero_jax.tasks.encoder import NO_SUBTITLES, readings
+from hero_jax.tasks.encoder import readings
 from hero_jax.tasks.source import Examples
 from hero_jax.types import Float
 
@@ -40,7 +40,7 @@ class CaptionMatrix:
         """
         moments = self.examples.corpus.captions
         results: dict[str, dict[str, Any]] = {}
-        for subtitles in self.readings() if moments else ():
+        for subtitles in readings(self.examples) if moments else ():
             frames = self.frames(subtitles)
             for number, language in enumerate(self.examples.languages):
                 known = self.described(language)
@@ -54,12 +54,6 @@ class CaptionMatrix:
                     cell = self.cell(language, known, written)
                     results.setdefault(language, {})[subtitles] = cell
         return results
-
-    def readings(self) -> tuple[str, ...]:
-        """The languages of the subtitles that there are, and none."""
-        examples = self.examples
-        is_read = lambda k: k == NO_SUBTITLES or any(e.lines[k] for e in examples)
-        return tuple(filter(is_read, readings(examples)))
 
     def frames(self, subtitles: str) -> list[Float[np.ndarray, "_ D"]]:
         """The frames of every moment, read with the subtitles of one language."""

@@ -20,12 +20,24 @@ NO_SUBTITLES = "none"
 
 
 def readings(examples: Examples) -> tuple[str, ...]:
-    """What videos can be read with: subtitles in each language, last none."""
+    """What videos can be read with: subtitles in each language they have, last none.
+
+    A language in which no video has a line would read like none. Where subtitles alone
+    are read and nobody says anything, every language reads the same silence.
+    """
     if examples.source.channels == "video":
         return (NO_SUBTITLES,)
+    spoken = [
+        code for code in examples.languages if any(e.lines[code] for e in examples)
+    ]
     if examples.source.channels == "subtitles":
-        return tuple(examples.languages)
-    return (*examples.languages, NO_SUBTITLES)
+        return tuple(spoken or examples.languages)
+    return (*spoken, NO_SUBTITLES)
+
+
+def own_reading(examples: Examples, language: str) -> str:
+    """What videos are read with for a text in a language: subtitles in it, or none."""
+    return language if language in readings(examples) else NO_SUBTITLES
 
 
 def lines_of(source: Source, example: VideoExample, reading: str) -> Sequence[Segment]:

@@ -61,6 +61,11 @@ class LanguageMatrix:
     """Whether the model was trained to point at moments."""
     rules: SpanRules = SpanRules()
 
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """Languages of the subtitles that the videos are read with, "none" last."""
+        return readings(self.examples)
+
     def results(
         self, predictions_dir: Path | None = None
     ) -> dict[str, dict[str, dict[str, Any]]]:
@@ -86,7 +91,7 @@ class LanguageMatrix:
     def _answers(self) -> Iterator[tuple[str, str, Asked, Answered, CorpusIndex]]:
         """Every query language asked of every reading of the corpus."""
         asked = {language: self.ask(language) for language in self.examples.languages}
-        for subtitles in readings(self.examples):
+        for subtitles in self.readings:
             index = self.index(subtitles)
             for language, queries in asked.items():
                 answered = self.answer(queries, index)

@@ -217,7 +217,7 @@ class MomentRetrieval(Task):
 
     def expected_cost(self, example: VideoExample) -> float:
         line = lambda s: len(s.frames) + (1 + self.context) * len(s.tokens) + 1
-        lines = [example.lines[code] for code in self._drawn(example)]
+        lines = [example.lines[code] for code in _spoken(example, self._drawn(example))]
         return float(np.mean([sum(map(line, ones)) for ones in lines]))
 
     def _drawn(self, example: VideoExample) -> list[str]:
@@ -238,7 +238,7 @@ class MomentRetrieval(Task):
             asked = [code for code in spoken if code in example.queries[0].tokens]
         if self.is_same_language:
             spoken = asked
-        language = shares.one_of(spoken, share)
+        language = shares.one_of(_spoken(example, spoken), share)
         query_language = lambda: (
             language if self.is_same_language else asked[rng.integers(len(asked))]
         )
@@ -472,6 +472,11 @@ def _by_query(source: Source, split: str, longest: int) -> tuple[VideoExample, .
         problem = f"split {split!r} has no queries about known videos"
         raise wrong(source.dataset, "", problem, "name a split that has some")
     return found
+
+
+def _spoken(example: VideoExample, languages: list[str]) -> list[str]:
+    """Those of the languages in which the video has subtitles; all where none has."""
+    return [code for code in languages if example.lines[code]] or languages
 
 
 def _twin(

@@ -26,7 +26,7 @@ from hero_jax.retrieval.spans import exponential_weights
 from hero_jax.tasks.caption_evaluation import CaptionMatrix, caption_lines
 from hero_jax.tasks.captioner import Captioner, write_together
 from hero_jax.tasks.captioning import Captioning
-from hero_jax.tasks.encoder import NO_SUBTITLES, Encoder
+from hero_jax.tasks.encoder import NO_SUBTITLES, Encoder, own_reading
 from hero_jax.tasks.entailment import Entailment
 from hero_jax.tasks.judging import JudgingTask
 from hero_jax.tasks.language_matrix import Answered, Asked, LanguageMatrix
@@ -52,10 +52,9 @@ class Stream:
     params: PyTree
     """Of the whole task model."""
 
-    def reading(self, language: str) -> str:
+    def reading(self, language: str, split: str) -> str:
         """What videos are read with for a text in a language."""
-        is_blind = self.task.source.channels == "video"
-        return NO_SUBTITLES if is_blind else language
+        return own_reading(self.task.source.open(split), language)
 
 
 def evaluate(
@@ -81,7 +80,7 @@ def _languages(streams: Sequence[Stream], split: str) -> list[tuple[str, str]]:
     """Every language, and the reading that its results stand under."""
     known = [stream.task.source.open(split).languages for stream in streams]
     shared = [code for code in known[0] if all(code in codes for codes in known)]
-    spoken = lambda code: any(s.reading(code) == code for s in streams)
+    spoken = lambda code: any(s.reading(code, split) == code for s in streams)
     return [(code, code if spoken(code) else NO_SUBTITLES) for code in shared]
 
 
@@ -134,7 +133,7 @@ def _judged(streams: Sequence[Stream], split: str, folder: Path | None) -> Resul
 def _logits(stream: Stream, split: str, language: str) -> tuple[Any, Any]:
     """The cell of a language in the reading of a stream, and its logits."""
     task, examples = stream.task, stream.task.source.open(split)
-    place = (language, stream.reading(language))
+    place = (language, stream.reading(language, split))
     cells = task.cells(examples, task.asked(split, is_training=False))
     for cell in cells:
         if (cell.language, cell.subtitles) == place:
@@ -152,7 +151,9 @@ def _retrieved(streams: Sequence[Stream], split: str, folder: Path | None) -> Re
     for language, shown in _languages(streams, split):
         asked = [matrix.ask(language) for matrix in matrices]
         _same([[q.query_id for q in one.queries] for one in asked], "queries")
-        indices = [m.index(s.reading(language)) for m, s in zip(matrices, streams)]
+        indices = [
+            m.index(s.reading(language, split)) for m, s in zip(matrices, streams)
+        ]
         _same([index.video_ids for index in indices], "videos")
         answered, ranks = together(matrices, asked, indices)
         first = matrices[0]
@@ -263,7 +264,7 @@ def _described(streams: Sequence[Stream], split: str, folder: Path | None) -> Re
     for language, shown in _languages(streams, split) if moments else ():
         number = list(first.examples.languages).index(language)
         pairs = zip(matrices, streams)
-        read = [matrix.frames(s.reading(language)) for matrix, s in pairs]
+        read = [matrix.frames(s.reading(language, split)) for matrix, s in pairs]
         written = write_together(captioners, read, number)
         if folder is not None:
             path = folder / f"captions-{language}-{shown}.jsonl"

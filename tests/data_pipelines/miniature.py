@@ -77,6 +77,39 @@ def write_mtvr(folder: Path) -> Path:
     return folder
 
 
+def write_captions(folder: Path) -> Path:
+    """TVC's machine captions of the moments of mTVR's five videos, in this folder."""
+    rows = [
+        {"vid_name": f"v{i}", "clip_id": 900 + 5 * i + j, "ts": [j, j + 1.25],
+         "descs": [{"desc": f"ann touches box {i} at {j} ."}]}
+        for i in range(5) for j in range(5)
+    ]  # fmt: skip
+    write_lines(folder / "sample_val_predictions.jsonl", rows)
+    return folder
+
+
+def write_vatex(folder: Path) -> Path:
+    """Twelve videos of ten seconds in two parts, each with ten captions in English and
+    Chinese; the translation of one is missing."""
+    for part, numbers in (("val", range(6)), ("test", range(6, 12))):
+        names = [f"y_-{number}_000003_000013" for number in numbers]
+        lines = {
+            "": [f"{v}#enc#{i} english {i} of {v}" for v in names for i in range(10)],
+            "_zh": [f"{v}#zh#{i} 中文{i}：{v}" for v in names for i in range(10)][::-1],
+            "_google_enc2zh": ["no caption"],
+        }
+        missing = f"{names[2]}#zh#7 中文7：{names[2]}"
+        lines["_zh"] = [one for one in lines["_zh"] if (part, one) != ("val", missing)]
+        for kind, ones in lines.items():
+            write_text(folder / f"vatex{part}{kind}.caption.txt", "\n".join(ones))
+    return folder
+
+
+def write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
 def write_features(folder: Path, videos: Iterable[str] = VIDEOS) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for video_id in videos:

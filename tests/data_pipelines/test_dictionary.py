@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from data_pipelines.dictionary import DictionaryConfig, learn, switched, translations
+from data_pipelines.dictionary import (
+    DictionaryConfig,
+    learn,
+    learn_words,
+    switched,
+    translations,
+)
 
 THE, HOUSE, BOOK, SMALL = 1, 2, 3, 4
 DAS, HAUS, BUCH, KLEIN = 11, 12, 13, 14
@@ -46,6 +52,16 @@ def random_pairs(num_pairs=2000, num_words=60):
         kept = words[rng.random(6) < 0.9]
         pairs.append((np.append(words, 0), rng.permutation(np.append(kept, 0)) + 1000))
     return pairs
+
+
+def test_words_are_found_as_they_are_written():
+    numbered = random_pairs()
+    written = [([f"w{n}" for n in a], [f"t{n}" for n in b]) for a, b in numbered]
+    config = DictionaryConfig(max_share=0.5)
+    expected = {
+        f"w{word}": f"t{other}" for word, other in learn(numbered, config).items()
+    }
+    assert expected and learn_words(written, config) == expected
 
 
 def test_a_known_dictionary_is_found():

@@ -105,6 +105,8 @@ def write_release(dataset, folder):
         miniature.write_microtv(folder)
         return ["--features", folder / "features"]
     miniature.write_mtvr(folder)
+    if dataset == "mtvr_tvc":
+        miniature.write_captions(folder)
     line = {"text": {"en": "Hi.", "zh": "嗨。"}, "start": 1, "end": 2.5}
     rows = [{"vid_name": f"v{i}", "sub": [line, line]} for i in range(9)]
     miniature.write_lines(folder / "tvqa_preprocessed_subtitles.jsonl", rows)
@@ -146,12 +148,12 @@ def check(folder, dataset, seeds, capsys):
     assert refused > 0.4 * len(seeds)
 
 
-@pytest.mark.parametrize("dataset", ["microtv", "mtvr", "mtvr_loo"])
+@pytest.mark.parametrize("dataset", ["microtv", "mtvr", "mtvr_loo", "mtvr_tvc"])
 def test_a_release_with_a_mistake_is_built_or_refused(tmp_path, capsys, dataset):
     check(tmp_path, dataset, range(60), capsys)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dataset", ["microtv", "mtvr", "mtvr_loo"])
+@pytest.mark.parametrize("dataset", ["microtv", "mtvr", "mtvr_loo", "mtvr_tvc"])
 def test_many_releases_with_a_mistake_are_built_or_refused(tmp_path, capsys, dataset):
     check(tmp_path, dataset, range(100, 1600), capsys)

@@ -49,6 +49,19 @@ def write_release(folder, num_videos=40):
     return folder
 
 
+def write_captions(folder):
+    """A machine caption of every moment in the folder, which says what is asked."""
+    text = (folder / "tvr_zh_en_val_release.jsonl").read_text("utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    lines = [
+        {"vid_name": row["vid_name"], "clip_id": 7 + i, "ts": row["ts"],
+         "descs": [{"desc": f"{row['descs']['en']} ."}]}
+        for i, row in enumerate(rows)
+    ]  # fmt: skip
+    write_lines(folder / "sample_val_predictions.jsonl", lines)
+    return folder
+
+
 def sentence(rng, nouns):
     """Somebody does something with a thing; a video knows few nouns, so BM25 works."""
     subject, thing = rng.choice(nouns, 2)

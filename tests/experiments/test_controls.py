@@ -1,5 +1,7 @@
 """Rankings without a model, on a corpus small enough to rank by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,22 @@ def test_what_the_training_texts_teach_crosses(found):
     for name in ("dictionary", "copied"):
         assert found[name]["en"]["zh"] == found[name]["zh"]["en"] == [1] * 12
         assert "en" not in found[name]["en"]
+
+
+def test_a_language_in_which_nobody_speaks_is_not_searched():
+    queries = [asked(7, a, f"test{i}") for i, a in enumerate(NAMES)]
+    test = corpus("test", NAMES, queries)
+    videos = [
+        dataclasses.replace(video, subtitles={**video.subtitles, "zh": ()})
+        for video in test.videos
+    ]
+    test = dataclasses.replace(test, videos=videos)
+    ranks = controls.controls(corpus("train", ["cat"], queries), test)
+    assert {tuple(row) for of in ranks.values() for row in of.values()} == {("en",)}
+    assert ranks["dictionary"]["zh"]["en"] != []
+    record = {"corpus": "tiny", "num_videos": 12, "ranks": ranks}
+    text = as_markdown("t", language_tables.of_controls([record]))
+    assert "| zh-en |" in text and "zh-zh" not in text
 
 
 def test_a_machine_translates_only_into_its_language(found):

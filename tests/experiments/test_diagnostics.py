@@ -17,6 +17,7 @@ class Planted:
     """A language matrix whose texts are `content` moved by `apart` in language zh."""
 
     examples = types.SimpleNamespace(languages=("en", "zh"))
+    readings: tuple[str, ...] = ("en", "zh", "none")
 
     def __init__(self, apart: float, *, is_shuffled: bool = False):
         rng = np.random.default_rng(0)
@@ -59,6 +60,15 @@ def test_two_spaces_apart_prefer_their_own_language():
     assert found["vectors"]["en-zh"]["probe"]["accuracy"] == 1
     assert found["mixed"]["en-zh"]["bias"] > 0.4
     assert found["mixed"]["en-zh"]["expected"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_what_nobody_says_is_read_in_no_language():
+    matrix = Planted(apart=0.0)
+    matrix.readings = ("en", "none")
+    found = diagnose(matrix)
+    assert set(found["lists"]["en-zh"]) == {"en"}
+    assert found["mixed"] == {}
+    assert found["vectors"]["en-zh"]["alignment"]["true"]["forward_P@1"] == 1
 
 
 def test_unrelated_languages_agree_by_chance_alone():

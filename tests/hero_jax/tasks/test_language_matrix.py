@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from hero_jax.model.multitask import TaskModel
 from hero_jax.model.transformer import TransformerConfig
 from hero_jax.pipeline import Pipeline
 from hero_jax.retrieval.spans import SpanRules
+from hero_jax.tasks.encoder import own_reading, readings
 from hero_jax.tasks.moment_retrieval import MomentRetrieval
 from hero_jax.tasks.source import Examples
 from tests import corpora
@@ -47,6 +49,29 @@ class Unlinked(MemorySource):
             for i, query in enumerate(corpus.queries)
         ]
         return Examples(self, dataclasses.replace(corpus, queries=queries))
+
+
+@dataclasses.dataclass(frozen=True)
+class Described(MemorySource):
+    """Videos are told in one language alone, and nobody says when."""
+
+    told: str = "en"
+
+    def open(self, split: str) -> Examples:
+        corpus = corpora.corpus(self, split)
+        videos = [
+            dataclasses.replace(
+                video,
+                subtitles={
+                    code: lines if code == self.told else ()
+                    for code, lines in video.subtitles.items()
+                },
+            )
+            for video in corpus.videos
+        ]
+        queries = [dataclasses.replace(query, moments=()) for query in corpus.queries]
+        changed = dataclasses.replace(corpus, videos=videos, queries=queries)
+        return Examples(self, changed)
 
 
 def begun(source):
@@ -112,6 +137,54 @@ def test_a_language_nobody_asks_in_has_an_empty_cell(tmp_path):
     silent = dataclasses.replace(source, languages=("en", "zh"))
     results, _ = evaluate(silent, tmp_path)
     assert results["zh"]["en"]["num_queries"] == 0
+
+
+@pytest.mark.parametrize(("told", "read"), [("zh", ["zh", "none"]), ("", ["none"])])
+def test_a_language_nobody_speaks_is_no_column(told, read):
+    task, params = begun(Described(num_videos=5, told=told))
+    results = task.evaluate(MODEL, params, "test")
+    ranks = task.language_matrix(MODEL, params, "test").ranks()
+    assert list(results) == list(ranks) == ["en", "zh"]
+    for asked in ("en", "zh"):
+        assert list(results[asked]) == list(ranks[asked]) == read
+
+
+def test_texts_in_a_language_nobody_speaks_find_videos_read_without_subtitles():
+    examples = Described(num_videos=5, told="zh").open("test")
+    assert [own_reading(examples, code) for code in ("en", "zh")] == ["none", "zh"]
+    silent = Described(num_videos=5, told="", channels="subtitles").open("test")
+    assert readings(silent) == ("en", "zh")  # there is nothing else to read
+
+
+def test_without_moments_there_are_no_numbers_about_them():
+    """Not zeros, which would say that nothing was found."""
+    task, params = begun(Described(num_videos=5))
+    cell = task.evaluate(MODEL, params, "test")["zh"]["en"]
+    assert cell["VR"]["MRR"] > 0 and cell["num_queries"] == 15
+    kinds = cell["by_type"].values()
+    for scores in (cell, *kinds, cell["chance"]):
+        assert scores["SVMR"] is None and scores["VCMR"] is None
+    ranks = task.language_matrix(MODEL, params, "test").ranks()["zh"]["en"]
+    assert ranks.moments == {"SVMR": None, "VCMR": None}
+    assert np.isfinite(ranks.video).all()
+
+
+def test_queries_without_a_moment_train():
+    task = dataclasses.replace(
+        begun(SOURCE)[0],
+        source=Described(num_videos=5),
+        num_subtitle_queries=0,
+        num_annotated_queries=2,
+        span_rate=1.0,
+    )
+    batch = Pipeline(task, name="moments", seed=0).batch(0)
+    assert batch.queries.mask.all() and np.all(batch.span == -1)
+    model = TaskModel(MODEL, {"moments": task.head()})
+    params = model.init(jax.random.key(0), "moments", batch)
+    predictions = model.apply(params, "moments", batch)
+    loss, terms = task.loss(predictions, batch, step=jnp.asarray(0), key=None)
+    assert np.isfinite(loss) and loss > 0
+    assert terms["start"] == terms["end"] == 0
 
 
 def test_a_split_without_videos_is_refused_by_name():

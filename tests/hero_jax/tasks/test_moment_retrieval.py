@@ -106,6 +106,43 @@ def test_a_video_without_subtitles_has_no_segments():
     assert len(prepared.queries) == 3
 
 
+def spoken_in(*languages):
+    """The first video with subtitles in these languages alone."""
+    example = SOURCE.open("train")[0]
+    lines = {c: ones if c in languages else () for c, ones in example.lines.items()}
+    return dataclasses.replace(example, lines=lines)
+
+
+def test_subtitles_are_drawn_in_a_language_that_the_video_has():
+    a_task, example = task(num_subtitle_queries=0), spoken_in("en")
+    asked = set()
+    for seed in range(12):
+        prepared = a_task.prepare(example, np.random.default_rng(seed), seed / 12)
+        assert prepared.segments
+        assert not has_han(np.concatenate([s.tokens for s in prepared.segments]))
+        asked |= {has_han(query.tokens) for query in prepared.queries}
+    assert asked == {True, False}
+    whole = SOURCE.open("train")[0]
+    by_language = [
+        task(languages=(code,)).expected_cost(whole) for code in ("en", "zh")
+    ]
+    assert a_task.expected_cost(example) == by_language[0]
+    assert a_task.expected_cost(whole) == np.mean(by_language)
+
+
+def test_where_a_video_has_no_subtitles_its_frames_are_read_alone():
+    a_task, example = task(), spoken_in()
+    assert a_task.expected_cost(example) == 0
+    for share in (0.0, 0.6):
+        prepared = a_task.prepare(example, np.random.default_rng(0), share)
+        assert prepared.segments == ()
+        assert len(prepared.queries) == 1  # the annotated one
+    prepared = task(languages=("zh",)).prepare(
+        spoken_in("en"), np.random.default_rng(0), 0.5
+    )
+    assert prepared.segments == ()  # English is not drawn
+
+
 def batch_of(a_task, number=0):
     return Pipeline(a_task, name="moments", seed=1).batch(number)
 
