@@ -154,8 +154,9 @@ def of_families(
 def facts(family: Family) -> list[Block]:
     """What its frames are, and how long was trained."""
     steps = {r["cell"]["steps"] for by in family.arms.values() for r in by.values()}
-    visual = CORPORA[family.corpus].visual
-    return [f"Visual features: {visual}. {', '.join(map(str, sorted(steps)))} steps."]
+    corpus = CORPORA[family.corpus]
+    trained = f"{', '.join(map(str, sorted(steps)))} steps."
+    return [f"Visual features: {corpus.visual}. {trained} {corpus.note}".strip()]
 
 
 def endpoint(family: Family) -> list[Block]:

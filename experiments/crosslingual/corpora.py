@@ -37,6 +37,8 @@ class StudyCorpus:
     """The corpus whose raw release it is made of; None for one of its own."""
     is_synthetic: bool = False
     """Whether its frames are made of what its moments are about."""
+    note: str = ""
+    """What has to be known to read its tables."""
 
 
 LEAVE_ONE_OUT: Mapping[str, Any] = {
@@ -60,8 +62,16 @@ CORPORA: Mapping[str, StudyCorpus] = {
         "none (zeros); subtitles are machine captions of the real videos",
         8000,
         ANNOTATED,
+        note="Captions are English alone: within is English to English, across is "
+        "Chinese to English. They stand at the very moments that are asked for, so "
+        "moments are not found freely.",
     ),
-    "vatex_loo": StudyCorpus("none (zeros)", 8000, ANNOTATED),
+    "vatex_loo": StudyCorpus(
+        "none (zeros)",
+        8000,
+        ANNOTATED,
+        note="Nothing is known of when in a video: no moments are asked for.",
+    ),
     "mtvr_loo_synthetic": StudyCorpus(
         f"synthetic, signal-to-noise {SYNTHETIC.signal_to_noise}, "
         f"seed {SYNTHETIC.seed}",
