@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from data_pipelines.builders.raw import RawCorpus, Request
 
 DATASETS = (
-    "microtv", "mtvr", "mtvr_loo", "mtvr_loo_synthetic", "mtvr_tvc",
+    "microtv", "mtvr", "mtvr_split", "mtvr_loo", "mtvr_loo_synthetic", "mtvr_tvc",
     "youcook2_loo", "vatex_loo",
     "tvqa", "how2qa", "vlep", "violin", "tvc", "yc2c", "vatex_en_c",
     "tvr", "how2r", "didemo", "msrvtt", "yc2r", "vatex_en_r",
@@ -136,6 +136,7 @@ def _builder_of(dataset: str) -> "type[CorpusBuilder]":
         microtv,
         mtvr,
         mtvr_loo,
+        mtvr_split,
         mtvr_tvc,
         retrieved,
         vatex_loo,
@@ -145,6 +146,7 @@ def _builder_of(dataset: str) -> "type[CorpusBuilder]":
     return {
         "microtv": microtv.MicroTv,
         "mtvr": mtvr.Mtvr,
+        "mtvr_split": mtvr_split.MtvrSplit,
         "mtvr_loo": mtvr_loo.MtvrLoo,
         "mtvr_loo_synthetic": mtvr_loo.MtvrLooSynthetic,
         "mtvr_tvc": mtvr_tvc.MtvrTvc,

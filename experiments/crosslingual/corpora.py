@@ -66,6 +66,17 @@ CORPORA: Mapping[str, StudyCorpus] = {
         "Chinese to English. They stand at the very moments that are asked for, so "
         "moments are not found freely.",
     ),
+    "mtvr_split": StudyCorpus(
+        "those given by --features, zeros without",
+        16000,
+        {
+            "num_subtitle_queries": 2,
+            "num_annotated_queries": 3,
+            "span_rate": 1.0,
+            "batch_size": 128,
+        },
+        note="Real subtitles where the release has them.",
+    ),
     "vatex_loo": StudyCorpus(
         "none (zeros)",
         8000,
@@ -100,10 +111,13 @@ def release_of(name: str) -> str:
     return CORPORA[name].release or name
 
 
-def prepare(name: str, data: Path | None, out: Path) -> Source:
+def prepare(
+    name: str, data: Path | None, out: Path, features: Path | None = None
+) -> Source:
     """The corpus as a source of examples, built under `out` unless it is there.
 
     `data` is the raw release; microtv is generated. Raises UserError without one.
+    `features` holds a folder of .npz files for each corpus whose frames are real.
     """
     raw = _microtv(out) if name == "microtv" else data
     if raw is None:
@@ -114,7 +128,9 @@ def prepare(name: str, data: Path | None, out: Path) -> Source:
         name,
         data_dir=raw,
         out=out / "datasets",
-        features=_synthetic(name, raw, out) if corpus.is_synthetic else None,
+        features=_synthetic(name, raw, out)
+        if corpus.is_synthetic
+        else _given(name, features),
         interval=corpus.interval,
         workers=2,
     )
@@ -133,6 +149,11 @@ def _microtv(out: Path) -> Path:
     folder = out / "microtv"
     generate(folder, num_videos=MICROTV_VIDEOS, seed=MICROTV_SEED, workers=2)
     return folder
+
+
+def _given(name: str, features: Path | None) -> Path | None:
+    folder = None if features is None else features / name
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def _synthetic(name: str, raw: Path, out: Path) -> Path:

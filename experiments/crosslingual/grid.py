@@ -174,12 +174,41 @@ class Grid:
     """Of `aided` and `evidence`."""
     width: int = 64
     """Width of the small HERO."""
+    layers: int = 1
+    """Layers of each of its two towers."""
     batch_size: int | None = None
     """Videos in a batch; None takes each corpus' own."""
 
 
-PRESETS: Mapping[str, Grid] = {
+PRESETS: Mapping[str, Grid] = {  # "accelerator" is for real features of real videos
     "full": Grid(),
+    "accelerator": Grid(
+        corpus="mtvr_split",
+        replications=("mtvr_loo", "vatex_loo", "youcook2_loo"),
+        evidence=("mtvr_tvc",),
+        steps={
+            "mtvr_split": 5000,
+            "mtvr_loo": 2000,
+            "vatex_loo": 2000,
+            "youcook2_loo": 2000,
+            "mtvr_tvc": 2000,
+        },
+        width=256,
+        layers=3,
+    ),
+    "check": Grid(
+        arms=CONTRASTED,
+        seeds=1,
+        replications=(),
+        evidence=(),
+        ingredients=(),
+        aided=(),
+        steps={"mtvr_loo": 4},
+        longer_seeds=1,
+        longer=2,
+        batch_size=8,
+        width=16,
+    ),
     "small": Grid(
         arms=CONTRASTED,
         seeds=2,

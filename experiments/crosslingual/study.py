@@ -25,11 +25,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-import numpy as np
-
 from data_pipelines.files import write_whole
-from experiments.common import describe, say, settle_in, small_model
+from experiments.common import (
+    Dtype,
+    describe,
+    is_first,
+    say,
+    settle_in,
+    small_model,
+)
 from experiments.crosslingual import controls, corpora, diagnostics, records
 from experiments.crosslingual.grid import (
     ARMS,
@@ -44,10 +48,11 @@ from experiments.crosslingual.grid import (
     cells,
     tuning,
 )
-from hero_jax import command_line, errors
+from hero_jax import checkpoint, command_line, errors, processes
 from hero_jax import config as configs
 from hero_jax.losses.ranking import VSM
 from hero_jax.optimizer import OptimizerConfig
+from hero_jax.sharding import MeshConfig
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.moment_retrieval import MomentRetrieval
 from hero_jax.tasks.parallel_text import ParallelText
@@ -63,10 +68,17 @@ class Study:
 
     out: Path
     """Where grid.json and the finished cells go."""
-    preset: Literal["small", "full"] = "full"
-    """How much of it."""
+    preset: Literal["small", "full", "accelerator", "check"] = "full"
+    """How much of it: `full` is the study of the docs, `accelerator` a larger model on
+    the whole of mTVR with real features, `small` an example, `check` a few steps of
+    each kind of cell to see that a machine is set up."""
     mtvr_loo: Path | None = None
     """The mTVR release."""
+    mtvr_split: Path | None = None
+    """The mTVR release with its training annotations and its subtitles."""
+    features: Path | None = None
+    """Frame features: a folder of <video_id>.npz files for each corpus that has any,
+    such as FEATURES/mtvr_split."""
     youcook2_loo: Path | None = None
     """The YouCook2 release with Japanese translations."""
     mtvr_tvc: Path | None = None
@@ -77,6 +89,10 @@ class Study:
     """Datasets, compiled programs and unfinished runs."""
     workers: int = 1
     """Processes that divide the cells and the cores."""
+    dtype: Dtype = "float32"
+    """What layers compute in."""
+    mesh: MeshConfig = MeshConfig()
+    """Devices that share each cell: mesh.data splits batches, mesh.model parameters."""
 
 
 def main() -> None:
@@ -87,8 +103,10 @@ def main() -> None:
         raise errors.UserError(f"--workers: found {config.workers}, expected 1 or more")
     if config.workers > 1:
         spread(config)
-    else:
-        run(config, PRESETS[config.preset])
+        return
+    processes.start(processes.from_environment())
+    run(config, PRESETS[config.preset])
+    processes.wait_for_all()
 
 
 def spread(config: Study) -> None:
@@ -116,7 +134,9 @@ def _on_cores(own: Sequence[int], all_cores: Sequence[int]) -> Iterator[None]:
 def run(config: Study, grid: Grid) -> Mapping[str, int]:
     """All cells of the grid; returns the trial that was chosen for each arm."""
     settle_in(config.work)
-    declare(config.out / "grid.json", grid)
+    if is_first():
+        declare(config.out / "grid.json", grid)
+    processes.wait_for_all()
     first = tuning(grid)
     finish(config, grid, first)
     chosen = choose([records.read(_path(config, cell)) for cell in first])
@@ -124,7 +144,9 @@ def run(config: Study, grid: Grid) -> Mapping[str, int]:
     rest = cells(grid, chosen)
     has_data = lambda cell: cell.corpus == "microtv" or _raw(config, cell.corpus)
     for corpus in sorted({cell.corpus for cell in rest if has_data(cell)}):
-        compare(config, corpus)
+        if is_first():
+            compare(config, corpus)
+    processes.wait_for_all()
     finish(config, grid, [cell for cell in rest if has_data(cell)])
     for corpus in sorted({cell.corpus for cell in rest if not has_data(cell)}):
         count = sum(cell.corpus == corpus for cell in rest)
@@ -136,7 +158,7 @@ def compare(config: Study, corpus: str) -> None:
     """Ranks the corpus without a model, unless that is done."""
     path = config.out / "controls" / f"{corpus}{records.SUFFIX}"
     if not path.exists():
-        source = _source(config.work, corpus, _raw(config, corpus))
+        source = source_of(config, corpus)
         train, test = (source.open(split).corpus for split in ("train", "test"))
         controls.write(path, corpus, train, test)
 
@@ -179,7 +201,8 @@ def choose(tuned: Sequence[records.Record]) -> dict[str, int]:
 def finish(config: Study, grid: Grid, wanted: Sequence[Cell]) -> None:
     """Returns when every cell is there, whoever made it."""
     begin, num_made = time.monotonic(), 0
-    while pending := [cell for cell in wanted if not _path(config, cell).exists()]:
+    is_there = lambda cell: agreed(_path(config, cell).exists())
+    while pending := [cell for cell in wanted if not is_there(cell)]:
         before = num_made
         for cell in pending:
             if make(config, grid, cell):
@@ -192,12 +215,22 @@ def finish(config: Study, grid: Grid, wanted: Sequence[Cell]) -> None:
 
 def make(config: Study, grid: Grid, cell: Cell) -> bool:
     """Makes a cell, unless it is there or another process makes it."""
-    with claimed(config.work / "claims" / f"{cell.name}.lock") as is_mine:
-        if not is_mine or _path(config, cell).exists():
+    with contextlib.ExitStack() as stack:
+        lock = config.work / "claims" / f"{cell.name}.lock"
+        is_mine = stack.enter_context(claimed(lock)) if is_first() else False
+        if not agreed(is_mine and not _path(config, cell).exists()):
             return False
-        records.write(_path(config, cell), run_cell(config, grid, cell))
-        shutil.rmtree(config.work / cell.name)
+        record = run_cell(config, grid, cell)
+        if record is not None:
+            records.write(_path(config, cell), record)
+            shutil.rmtree(config.work / cell.name)
+        processes.wait_for_all()
     return True
+
+
+def agreed(value: bool) -> bool:
+    """What the first process found, in every process of a cell."""
+    return bool(processes.all_have(float(value)))
 
 
 def line(config: Study, cell: Cell, wanted: Sequence[Cell], seconds: float) -> str:
@@ -227,14 +260,18 @@ def claimed(path: Path) -> Iterator[bool]:
         yield True
 
 
-def run_cell(config: Study, grid: Grid, cell: Cell) -> dict[str, Any]:
-    """Trains, searches, and returns the record."""
+def run_cell(config: Study, grid: Grid, cell: Cell) -> dict[str, Any] | None:
+    """Trains, searches, and returns the record; None where others do the rest."""
     begin = time.monotonic()
-    source = _source(config.work, cell.corpus, _raw(config, cell.corpus))
+    source = source_of(config, cell.corpus)
     whole, task = train_config(grid, cell, source)
+    model = dataclasses.replace(whole.model, dtype=config.dtype)
+    whole = dataclasses.replace(whole, model=model, mesh=config.mesh)
     run_dir = config.work / cell.name
-    state = train(whole, run_dir)
-    params = jax.tree.map(np.asarray, state.params)
+    train(whole, run_dir)
+    if not is_first():
+        return None
+    _, params = checkpoint.load_params(run_dir)
     matrix = task.language_matrix(whole.model, params, cell.split)
     known = matrix.ask(matrix.examples.languages[0])
     return {
@@ -252,13 +289,14 @@ def run_cell(config: Study, grid: Grid, cell: Cell) -> dict[str, Any]:
 
 
 @functools.cache
-def _source(work: Path, corpus: str, raw: Path | None) -> Source:
+def source_of(config: Study, corpus: str) -> Source:
     """The corpus, made by one process at a time."""
-    path = work / "claims" / f"{corpus}.lock"
+    path = config.work / "claims" / f"{corpus}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
+    raw = _raw(config, corpus)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        return corpora.prepare(corpus, raw, work)
+        return corpora.prepare(corpus, raw, config.work, config.features)
 
 
 def train_config(
@@ -274,7 +312,7 @@ def train_config(
         parallel = ParallelText(source=source, objective=aid.objective, layer=aid.layer)
         tasks = {"moments": dataclasses.replace(task, weight=3), "parallel": parallel}
         steps = round(steps * 4 / 3)  # as many updates of retrieval as without it
-    model = small_model(source, width=grid.width, dropout=0.1)
+    model = small_model(source, width=grid.width, layers=grid.layers, dropout=0.1)
     config = TrainConfig(
         tasks=tasks,
         model=dataclasses.replace(model, score=variant.score),

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 
 from experiments.crosslingual import answer, records, study
-from experiments.crosslingual.grid import ARMS, VARIANTS, Grid, cells, tuning
+from experiments.crosslingual.grid import ARMS, PRESETS, VARIANTS, Grid, cells, tuning
 from experiments.crosslingual.study import Study
 from hero_jax.errors import UserError
 from tests.experiments.mtvr_releases import write_release
@@ -131,6 +133,25 @@ def test_a_cell_that_another_process_makes_is_left_to_it(finished):
     with study.claimed(path) as is_mine:
         assert is_mine
         assert not study.make(finished, GRID, cell)
+
+
+@pytest.mark.slow
+def test_processes_that_share_devices_make_each_cell_together(tmp_path):
+    """Two processes of two pretend devices each, as on the hosts of a slice."""
+    (raw := tmp_path / "raw").mkdir()
+    write_release(raw)
+    launch = [sys.executable, "-m", "experiments.cluster.launch", "--processes", "2"]
+    command = [sys.executable, "-m", "experiments.crosslingual.study"]
+    options = {
+        "--preset": "check", "--out": tmp_path / "out", "--work": tmp_path / "work",
+        "--mtvr_loo": raw, "--mesh.data": 4,
+    }  # fmt: skip
+    flags = [str(part) for option in options.items() for part in option]
+    subprocess.run([*launch, "--devices", "2", "--", *command, *flags], check=True)
+    names = [cell.name for cell in tuning(PRESETS["check"])]
+    found = {r["cell"]["family"] for r in records.read_all(tmp_path / "out/cells")}
+    assert all((tmp_path / "out/cells" / f"{name}.json.gz").exists() for name in names)
+    assert found == {"tuning", "confirmatory", "english_only", "longer", "curve"}
 
 
 def test_a_damaged_record_is_named(tmp_path):
