@@ -115,7 +115,7 @@ def test_what_cannot_work_is_refused_by_name(changes, problem, tmp_path):
 def test_captions_are_handed_in_under_their_own_names(tmp_path):
     task = value.make_task(options(tmp_path, tmp_path), "tvc", tmp_path)
     row = {"vid_name": "v", "clip_id": 3, "ts": [0, 1], "descs": [{"desc": "a"}]}
-    found = value.handed_in(task, json.dumps(row) + "\n", None)
+    found = value.handed_in(task, json.dumps(row) + "\n")
     expected = {"video_id": "v", "clip_id": 3, "descs": [{"desc": "a"}]}
     assert [json.loads(line) for line in found.splitlines()] == [expected]
 
