@@ -8,6 +8,7 @@ import abc
 import dataclasses
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ from experiments.common import (
     wait_for_first,
 )
 from hero_jax import command_line, errors, processes, search
+from hero_jax.errors import UserError
 from hero_jax.model.hero import HeroConfig
 from hero_jax.optimizer import OptimizerConfig
 from hero_jax.sharding import MeshConfig
@@ -264,3 +266,6 @@ def accuracies(results: Results) -> Iterator[str]:
 def check(config: Judging) -> None:
     """Refuses what cannot work before anything is made."""
     check_options(config, config.COUNTS)
+    for name in ("warmup_steps", "num_workers", "learning_rate", "head_multiplier"):
+        if not 0 <= (found := getattr(config, name)) < math.inf:
+            raise UserError(f"--{name}: found {found}, expected 0 or more")
