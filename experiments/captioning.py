@@ -50,6 +50,10 @@ class Describing(judging.Judging):
     def task(self, source: Source) -> Captioning:
         return self.captioning(source)
 
+    def check_corpus(self, source: Source) -> None:
+        super().check_corpus(source)
+        source.load_tokenizer().decode([])  # ids of converted texts tell no words
+
     def texts(self, corpus: Corpus) -> Iterator[str]:
         for moment in corpus.captions:
             for caption in moment.captions:

@@ -24,13 +24,15 @@ from data_pipelines.official_db.texts import (
 )
 from data_pipelines.readers import lmdb
 from data_pipelines.readers.annotations import numbers_of
+from data_pipelines.readers.captions import read_captions
 from data_pipelines.readers.errors import Tally, found, wrong
 from data_pipelines.readers.features import Header
 from data_pipelines.readers.packed import StoredFrames, frames_header
+from data_pipelines.readers.reading import Reading
 from data_pipelines.schema import Caption, CaptionedMoment, Query, Tokens, Video
 
-CAPTIONED = ("vatex_en_r", "yc2r")
-"""Datasets whose queries are also the captions of YC2C and VATEX-C (D.7)."""
+CAPTIONED = {"vatex_en_r": "vatex_en_c", "yc2r": "yc2c"}
+"""Datasets whose queries are also the captions of another (D.7)."""
 MISSING = "videos without features, dropped with what is said about them"
 FEWER = "videos with fewer frames stored than counted, kept as stored"
 REALIGNED = "videos whose stored alignment is not the one computed, computed anew"
@@ -160,9 +162,9 @@ class _Reader:
         known = {video.video_id for video, _, _ in measured} | {None}
         queries = tuple(one for one in texts.queries if one.video_id in known)
         captions = [one for one in texts.captions if one.video_id in known]
-        if self.request.dataset in CAPTIONED:
-            captions += captioned_videos(queries)
         videos = tuple(video for video, _, _ in measured)
+        if self.request.dataset in CAPTIONED:
+            captions += self._captioned(split, videos, queries)
         numbers = {name: number for name, (_, number) in self._fixed(split).items()}
         return RawSplit(
             videos=videos,
@@ -174,6 +176,28 @@ class _Reader:
             captions=tuple(captions),
             tokens=(*(ids for _, _, ids in measured if ids), *texts.tokens),
         )
+
+    def _captioned(
+        self, split: str, videos: Iterable[Video], queries: Iterable[Query]
+    ) -> list[CaptionedMoment]:
+        """What was written about the videos; clips are called as the release does."""
+        asked = {one.video_id: one for one in captioned_videos(queries)}
+        files = self.layout.captions.get(CAPTIONED[self.request.dataset], {})
+        if split not in files:
+            return list(asked.values())
+        known = dict.fromkeys(video.video_id for video in videos)
+        reading = Reading(durations=known, tally=self.tally, allow_missing=True)
+        named = [
+            dataclasses.replace(moment, captions=asked[moment.video_id].captions)
+            if moment.video_id in asked
+            else moment
+            for moment in read_captions(files[split], reading)
+        ]
+        for moment in named:
+            asked.pop(moment.video_id, None)
+        # By their videos: a query may have the number of a clip.
+        others = [dataclasses.replace(m, moment_id=v) for v, m in asked.items()]
+        return named + others
 
     def _videos(self, split: str) -> Iterable[str]:
         """The videos searched in: those of the fixed table, else those asked about."""

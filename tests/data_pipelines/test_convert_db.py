@@ -165,6 +165,30 @@ def test_what_ten_people_wrote_about_a_video_is_one_moment_with_ten_references(s
         assert all(c.texts == {"en": f"cut {c.caption_id}"} for c in moment.captions)
 
 
+def test_clips_are_called_as_the_captions_of_the_release_call_them(source):
+    """Hidden ones, too; what lacks a line there is called by its video."""
+    asked = {"5": query("cut it", vid="v1"), "6": query("fry it", vid="v2")}
+    name = "yc2r_val"
+    folder = write_queries(source, name, **asked)
+    (folder / "video_ids.json").write_text('["v1", "v2", "v3"]')
+    lines = [
+        {"clip_id": 6, "vid_name": "v1", "duration": 6, "descs": [{"desc": "cut it"}]},
+        {"clip_id": 7, "vid_name": "v3", "duration": 6},
+        {"clip_id": 8, "vid_name": "v9", "duration": 6},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (source / "txt_db/yc2c_val_release.jsonl").write_text(text)
+    write_lmdb_of(source, "yc2")
+    corpus, warnings = convert(source, "yc2r")
+    cut, fried = Caption("5", {"en": "cut it"}), Caption("6", {"en": "fry it"})
+    assert corpus.captions == (
+        CaptionedMoment("6", "v1", None, (cut,)),
+        CaptionedMoment("7", "v3", None, ()),
+        CaptionedMoment("v2", "v2", None, (fried,)),
+    )
+    assert any("lines about unknown videos, dropped" in line for line in warnings)
+
+
 def test_videos_keep_the_numbers_by_which_the_benchmark_knows_them(source):
     write_queries(source)
     corpus, _ = convert(source, "how2r", split="val_1k")

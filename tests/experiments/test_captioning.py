@@ -7,9 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
+from data_pipelines import stored_tokens
 from data_pipelines.build import build_dataset
 from data_pipelines.microtv.generate import generate
 from data_pipelines.readers.errors import InputError
+from data_pipelines.tokenizers import TokenizerError
 from experiments import judging, tvc, vatex_c, yc2c
 from hero_jax.errors import UserError
 from hero_jax.report import read_curves
@@ -126,6 +128,15 @@ def test_options_that_cannot_work_are_refused_by_name(changes, problem, tmp_path
     config = tvc.Tvc(run_dir=tmp_path, data_dir=tmp_path, **TINY | changes)
     with pytest.raises(UserError, match=problem):
         judging.check(config)
+
+
+def test_tokens_that_tell_no_words_are_refused_before_training(datasets, tmp_path):
+    fields = {"bos": 0, "eos": 2, "pad": 1, "unk": 3, "mask": 9, "vocab_size": 10}
+    path = tmp_path / "yc2c.tokens.json"
+    stored_tokens.from_fields(fields | {"ordinary": (4, 9), "texts": {}}).save(path)
+    config = yc2c.Yc2c(run_dir=tmp_path, data_dir=datasets, tokenizer=path, **TINY)
+    with pytest.raises(TokenizerError, match="ids do not tell words"):
+        judging.prepare(config)
 
 
 @pytest.mark.parametrize("changes", [{"split": "dev"}, {"train_split": "train+dev"}])
