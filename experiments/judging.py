@@ -169,6 +169,7 @@ def run(config: Judging) -> Results:
     check(config)
     source = prepare(config)
     check_vocabulary(config.start, source)
+    config.check_corpus(source)
     whole = train_config(config, source)
     say(f"{config.run_dir}: {config.steps} steps")
     run_dir = config.run_dir / config.name
@@ -196,9 +197,7 @@ def prepare(config: Judging) -> Source:
         tokenizer=tokenizer.absolute(),
         row_length=256,  # hardly a subtitle with its frames and text is longer
     )
-    source = config.reading(source)
-    config.check_corpus(source)
-    return source
+    return config.reading(source)
 
 
 def judged_texts(corpus: Corpus) -> Iterator[str]:

@@ -287,6 +287,7 @@ def run(config: Value) -> dict[str, Any]:
     begin = time.monotonic()
     check(config)
     whole = train_config(config, make_tokenizer(config))
+    check_corpora(config, whole.tasks)
     say(f"{config.run_dir}: {', '.join(config.chosen)}, {whole.steps} steps")
     run_dir = config.run_dir / "value"
     train(whole, run_dir, fresh=config.fresh)
@@ -334,8 +335,6 @@ def train_config(config: Value, tokenizer: Path) -> TrainConfig:
     recipe = config.official
     or_official = lambda given, usual: usual if given is None else given
     tasks = {name: make_task(config, name, tokenizer) for name in config.chosen}
-    for name, task in tasks.items():
-        config.experiment(name).check_corpus(task.source)
     return TrainConfig(
         tasks=tasks,
         model=make_model(config, tasks),
@@ -390,6 +389,12 @@ def make_task(config: Value, name: str, tokenizer: Path) -> Any:
     if isinstance(task, Entailment):
         mixed |= {"is_paired": False, "is_answer_head": True}
     return dataclasses.replace(task, **mixed)
+
+
+def check_corpora(config: Value, tasks: Mapping[str, Any]) -> None:
+    """Refuses, before days of training, what an evaluation cannot work with."""
+    for name, task in tasks.items():
+        config.experiment(name).check_corpus(task.source)
 
 
 def make_model(config: Value, tasks: Mapping[str, Any]) -> HeroConfig:

@@ -136,7 +136,7 @@ def test_tokens_that_tell_no_words_are_refused_before_training(datasets, tmp_pat
     stored_tokens.from_fields(fields | {"ordinary": (4, 9), "texts": {}}).save(path)
     config = yc2c.Yc2c(run_dir=tmp_path, data_dir=datasets, tokenizer=path, **TINY)
     with pytest.raises(TokenizerError, match="ids do not tell words"):
-        judging.prepare(config)
+        judging.run(config)
 
 
 @pytest.mark.parametrize("changes", [{"split": "dev"}, {"train_split": "train+dev"}])

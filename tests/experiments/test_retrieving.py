@@ -211,7 +211,7 @@ def test_numbers_of_another_release_are_refused(datasets, tmp_path):
     table.write_text(json.dumps({"val": {"v6_0": [12, 4]}}))
     config = options("yc2r", datasets, tmp_path, **TINY, video_indices=table)
     with pytest.raises(InputError, match="table.json: val: has no v7_1, one of the 3"):
-        judging.prepare(config)
+        judging.run(config)
 
 
 def test_official_accidents_are_repeated_when_asked_for(datasets, tmp_path):

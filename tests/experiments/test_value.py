@@ -179,7 +179,7 @@ def test_one_model_learns_two_tasks_and_hands_each_in(datasets, tmp_path, capsys
     assert set(files) == {"yc2r/val.json", "tvqa/val.json"}
     videos = json.loads(files["yc2r/val.json"])
     assert set(videos) == {"VR"}
-    assert sorted(videos["VR"][0]["predictions"]) == [0, 1, 2]
+    assert sorted(videos["VR"][0]["predictions"]) == [106, 107, 108]
     assert set(json.loads(files["tvqa/val.json"]).values()) <= set(range(5))
 
 
@@ -300,7 +300,7 @@ def test_one_model_learns_three_kinds_of_tasks_and_hands_each_in(
     moments = json.loads(files["tvr/val.json"])
     assert set(moments) == {"VCMR", "VR"}
     assert len(moments["VCMR"][0]["predictions"][0]) == 4
-    assert sorted(moments["VR"][0]["predictions"]) == [0, 1, 2]
+    assert sorted(moments["VR"][0]["predictions"]) == [106, 107, 108]
     assert set(json.loads(files["tvqa/val.json"]).values()) <= set(range(5))
     lines = [json.loads(line) for line in files["tvc/val.jsonl"].splitlines()]
     assert {frozenset(line) for line in lines} == {
