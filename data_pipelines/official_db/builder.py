@@ -180,7 +180,7 @@ class _Reader:
     def _captioned(
         self, split: str, videos: Iterable[Video], queries: Iterable[Query]
     ) -> list[CaptionedMoment]:
-        """What was written about the videos; clips are called as the release does."""
+        """What was written about the videos, under the ids that the release has."""
         asked = {one.video_id: one for one in captioned_videos(queries)}
         files = self.layout.captions.get(CAPTIONED[self.request.dataset], {})
         if split not in files:
@@ -195,7 +195,7 @@ class _Reader:
         ]
         for moment in named:
             asked.pop(moment.video_id, None)
-        # By their videos: a query may have the number of a clip.
+        # By their videos: a query may have the number of one of the others.
         others = [dataclasses.replace(m, moment_id=v) for v, m in asked.items()]
         return named + others
 

@@ -4,7 +4,7 @@
     txt_db/tvr_val.db          a split of a dataset: what is asked about them
     txt_db/tvc_val.db/clip.db  its captions, in two databases
     txt_db/pretrain_splits/tv_train.json
-    txt_db/yc2c_val_release.jsonl  which clips are described, and what they are called
+    txt_db/yc2c_val_release.jsonl  which videos are described, under which ids
     video_db/tv/resnet_slowfast_1.5[_compressed]
 
 Any folders may hold them, and the interval may be spelt 2, 2.0 or 1.5 (H-31).

@@ -27,7 +27,7 @@ THINGS = ("key", "hat", "map")
 
 
 def write_learnable(folder: Path, dataset: str, *, num_train: int = 9) -> Path:
-    """Clips that show one of three things, and a sentence that says which.
+    """Videos that show one of three things, and a sentence that says which.
 
     `folder/features` has their frames. No two neighbours show the same, nor any two
     that are half a split apart.
@@ -45,18 +45,18 @@ def write_learnable(folder: Path, dataset: str, *, num_train: int = 9) -> Path:
     for n in range(num_train + 7):
         frames = draw((4, 8), np.float32) / 10
         frames[:, n % 3] += 1
-        np.savez(folder / f"features/{_clip(n)}.npz", features=frames)
+        np.savez(folder / f"features/{_segment(n)}.npz", features=frames)
     return folder
 
 
-def _clip(number: int) -> str:
+def _segment(number: int) -> str:
     """Two segments of each longer video."""
     return f"v{number // 2}_{number % 2}"
 
 
 def _telling(number: int) -> dict[str, Any]:
     text = f"Ann takes the {THINGS[number % 3]}."
-    row = {"clip_id": number, "vid_name": _clip(number), "duration": 6.0}
+    row = {"clip_id": number, "vid_name": _segment(number), "duration": 6.0}
     return row | {"descs": [{"desc": text, "desc_id": number}]}
 
 

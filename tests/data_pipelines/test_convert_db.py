@@ -165,7 +165,7 @@ def test_what_ten_people_wrote_about_a_video_is_one_moment_with_ten_references(s
         assert all(c.texts == {"en": f"cut {c.caption_id}"} for c in moment.captions)
 
 
-def test_clips_are_called_as_the_captions_of_the_release_call_them(source):
+def test_captions_have_the_ids_of_the_release(source):
     """Hidden ones, too; what lacks a line there is called by its video."""
     asked = {"5": query("cut it", vid="v1"), "6": query("fry it", vid="v2")}
     name = "yc2r_val"

@@ -105,7 +105,7 @@ def test_without_a_dataset_of_its_own_a_task_reads_the_other_of_its_corpus(
         judging.prepare(EXPERIMENTS[name](run_dir=tmp_path, data_dir=tmp_path / "raw"))
 
 
-def test_clips_that_are_no_segments_are_refused_before_training(datasets, tmp_path):
+def test_videos_that_are_no_segments_are_refused_before_training(datasets, tmp_path):
     config = yc2c.Yc2c(
         run_dir=tmp_path, data_dir=datasets, dataset="vatex_en_c", **TINY
     )
@@ -151,9 +151,9 @@ def test_a_split_that_there_is_not_is_refused_before_training(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["yc2c", "vatex_en_c"])
-def test_on_a_miniature_the_loss_falls_and_captions_fit_their_clips(name, tmp_path):
-    """Three things to tell apart, in clips that were not learned from; chance is what
-    the captions score at other clips. About two minutes on two idle cores."""
+def test_on_a_miniature_the_loss_falls_and_captions_fit_their_videos(name, tmp_path):
+    """Three things to tell apart, in videos that were not learned from; chance is what
+    the captions score at other videos. About two minutes on two idle cores."""
     release = captioned_releases.write_learnable(tmp_path / "raw", name)
     features = release / "features"
     build_dataset(name, data_dir=release, out=tmp_path / "data", features=features)
