@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 import tensorflow_datasets as tfds
 
+from data_pipelines import joined
 from data_pipelines.builders import manifest as manifests
 from data_pipelines.builders import records
 from data_pipelines.builders.manifest import Manifest
@@ -18,15 +19,20 @@ from data_pipelines.schema import SCHEMA_VERSION, Corpus
 
 
 def open_corpus(directory: str | Path, dataset: str, split: str) -> Corpus:
-    """One split of the dataset that `python -m data_pipelines.build` wrote.
+    """One split of the dataset that `python -m data_pipelines.build` wrote, or several
+    as one (`train+val`).
 
     Every file must be there with the size it was built with, and the text must be what
     it was; otherwise an InputError names the file. Frames are checked as they are read.
     """
-    root = _find(Path(directory), dataset)
-    manifest = manifests.read_manifest(root)
-    manifests.check_split(root, manifest, split)
+    root, manifest = _open(directory, dataset)
+    splits = _splits(root, manifest, split)
     manifests.check_sizes(root, manifest)
+    corpora = [_open_split(root, manifest, one) for one in splits]
+    return joined.join(corpora) if len(corpora) > 1 else corpora[0]
+
+
+def _open_split(root: Path, manifest: Manifest, split: str) -> Corpus:
     manifests.check_contents(root, manifest, _read_at_once(manifest, split))
     counts = manifest.splits[split]
     videos = _records(root, "videos", split, counts.num_videos)
@@ -44,6 +50,7 @@ def open_corpus(directory: str | Path, dataset: str, split: str) -> Corpus:
         statements=_records(root, "statements", split, counts.num_statements),
         captions=_records(root, "captions", split, counts.num_captions),
         tokens=_records(root, "tokens", split, counts.num_tokens),
+        video_numbers=manifests.read_numbers(root, manifest, split),
         special_tokens=manifest.special_tokens,
     )
 
@@ -52,15 +59,36 @@ def read_fingerprint(
     directory: str | Path, dataset: str, split: str
 ) -> tuple[dict[str, str | int], tuple[str, ...]]:
     """`Corpus.fingerprint` and `Corpus.languages`, from the manifest alone."""
+    root, manifest = _open(directory, dataset)
+    splits = _splits(root, manifest, split)
+    found = [_fingerprint(manifest, one) for one in splits]
+    whole = joined.join_fingerprints(found) if len(found) > 1 else found[0]
+    return whole, manifest.languages
+
+
+def read_manifest(directory: str | Path, dataset: str) -> Manifest:
+    """What the dataset consists of; no record is read."""
+    return _open(directory, dataset)[1]
+
+
+def is_there(directory: str | Path, dataset: str) -> bool:
+    return (Path(directory) / dataset / manifests.NAME).is_file()
+
+
+def _open(directory: str | Path, dataset: str) -> tuple[Path, Manifest]:
     root = _find(Path(directory), dataset)
-    manifest = manifests.read_manifest(root)
-    manifests.check_split(root, manifest, split)
-    return _fingerprint(manifest, split), manifest.languages
+    return root, manifests.read_manifest(root)
+
+
+def _splits(root: Path, manifest: Manifest, split: str) -> list[str]:
+    """The splits that `train+val` names, each once."""
+    names = dict.fromkeys(split.split(joined.SEPARATOR))
+    return [manifests.find_split(root, manifest, name) for name in names]
 
 
 def _find(directory: Path, dataset: str) -> Path:
     root = directory / dataset
-    if not (root / manifests.NAME).is_file():
+    if not is_there(directory, dataset):
         names = sorted(
             path.parent.name for path in directory.glob(f"*/{manifests.NAME}")
         )

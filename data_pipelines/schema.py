@@ -138,5 +138,7 @@ class Corpus:
     captions: Sequence[CaptionedMoment] = ()
     tokens: Sequence[Tokens] = ()
     """Where the dataset was converted from databases; elsewhere texts are tokenised."""
+    video_numbers: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """What the benchmark calls the videos in answers; empty where nothing says so."""
     special_tokens: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """BOS, SEP and so on, for `tokens`; V_FIRST and V_END bound the ordinary ones."""

@@ -6,6 +6,7 @@ run itself, and most options, are those of `judging.py`.
 
 import dataclasses
 from collections.abc import Iterator
+from typing import ClassVar
 
 from data_pipelines.schema import Corpus
 from experiments import judging
@@ -22,6 +23,8 @@ SHOWN = ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Describing(judging.Judging):
     """The options of the three experiments; their defaults are official (D.8)."""
+
+    COUNTS: ClassVar[tuple[str, ...]] = (*judging.Judging.COUNTS, "num_beams")
 
     batch_size: int
     """Videos with all their captions, or captions, in a batch of one reference GPU."""
@@ -47,6 +50,10 @@ class Describing(judging.Judging):
     def task(self, source: Source) -> Captioning:
         return self.captioning(source)
 
+    def check_corpus(self, source: Source) -> None:
+        super().check_corpus(source)
+        source.load_tokenizer().decode([])  # ids of converted texts tell no words
+
     def texts(self, corpus: Corpus) -> Iterator[str]:
         for moment in corpus.captions:
             for caption in moment.captions:
@@ -58,7 +65,7 @@ class Describing(judging.Judging):
         return dataclasses.replace(
             model,
             decoder=decoder,
-            num_caption_languages=len(source.open("train").languages),
+            num_caption_languages=len(source.used_languages),
         )
 
     def table(self, results: judging.Results) -> Iterator[str]:

@@ -56,7 +56,7 @@ def small_model(
     return HeroConfig(
         vocab_size=vocab_size + unused,
         unused_words=unused,
-        feature_width=source.open("train").corpus.feature_width,
+        feature_width=source.feature_width,
         max_positions=source.row_length,
         max_segment_frames=source.row_length,
         max_frames=source.max_frames,
@@ -83,7 +83,7 @@ def paper_model(source: Source, *, width: int, dtype: Dtype) -> HeroConfig:
     return HeroConfig(
         vocab_size=vocab_size + unused,
         unused_words=unused,
-        feature_width=source.open("train").corpus.feature_width,
+        feature_width=source.feature_width,
         cross_modal=tower(6),
         temporal=tower(3),
         query_heads=num_heads,

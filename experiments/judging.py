@@ -8,13 +8,14 @@ import abc
 import dataclasses
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from data_pipelines import tokenizers
-from data_pipelines.corpus import open_corpus
+from data_pipelines.corpus import is_there, open_corpus
 from data_pipelines.files import write_whole
 from data_pipelines.schema import Corpus
 from experiments.common import (
@@ -32,6 +33,7 @@ from experiments.common import (
     wait_for_first,
 )
 from hero_jax import command_line, errors, processes, search
+from hero_jax.errors import UserError
 from hero_jax.model.hero import HeroConfig
 from hero_jax.optimizer import OptimizerConfig
 from hero_jax.sharding import MeshConfig
@@ -48,12 +50,25 @@ Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
 class Judging(abc.ABC):
     """The options of these experiments; their defaults are official (D.8)."""
 
+    ALSO_IN: ClassVar[str] = ""
+    """A dataset that holds the same, where there is none of the usual name."""
+    COUNTS: ClassVar[tuple[str, ...]] = (
+        "reference_gpus",
+        "batch_size",
+        "accumulation",
+        "steps",
+        "eval_every",
+    )
+    """Options that must be 1 or more."""
+
     run_dir: Path
     """Where everything goes that the run makes."""
     data_dir: Path
     """Where `python -m data_pipelines.build` wrote the corpus (its --out)."""
     dataset: str
     """The corpus' name."""
+    train_split: str = "train"
+    """The split that is learned from, or several joined: train+val."""
     tokenizer: Path | None = None
     """RoBERTa's vocab.json and merges.txt, or another tokenizer; by default one is
     learnt from the corpus."""
@@ -101,6 +116,11 @@ class Judging(abc.ABC):
         """The corpus as this task reads it."""
         return source
 
+    def check_corpus(self, source: Source) -> None:
+        """Refuses, before days of training, what the evaluation cannot work with."""
+        for split in (self.train_split, self.split):
+            source.read_fingerprint(split)
+
     def texts(self, corpus: Corpus) -> Iterator[str]:
         """What was written about the videos, in whatever language."""
         yield from judged_texts(corpus)
@@ -120,6 +140,13 @@ class Judging(abc.ABC):
     @property
     def name(self) -> str:
         return type(self).__name__.lower()
+
+    @property
+    def corpus(self) -> str:
+        """The dataset that is read: the one named, or the other that holds the same."""
+        names = [name for name in (self.dataset, self.ALSO_IN) if name]
+        there = [name for name in names if is_there(self.data_dir, name)]
+        return (there or names)[0]
 
 
 def main(options: type[Judging], description: str | None) -> None:
@@ -142,6 +169,7 @@ def run(config: Judging) -> Results:
     check(config)
     source = prepare(config)
     check_vocabulary(config.start, source)
+    config.check_corpus(source)
     whole = train_config(config, source)
     say(f"{config.run_dir}: {config.steps} steps")
     run_dir = config.run_dir / config.name
@@ -158,14 +186,14 @@ def prepare(config: Judging) -> Source:
     """The corpus as a source of examples; a tokenizer is learnt where none is given."""
     tokenizer = config.tokenizer or config.run_dir / "tokenizer.json"
     if is_first() and config.tokenizer is None:
-        corpus = open_corpus(config.data_dir, config.dataset, "train")
+        corpus = open_corpus(config.data_dir, config.corpus, config.train_split)
         if not tokenizer.exists():
             texts = [*texts_of(corpus), *config.texts(corpus)]
             tokenizers.train(texts, vocab_size=8000).save(tokenizer)
     wait_for_first()
     source = Source(
         directory=config.data_dir.absolute(),
-        dataset=config.dataset,
+        dataset=config.corpus,
         tokenizer=tokenizer.absolute(),
         row_length=256,  # hardly a subtitle with its frames and text is longer
     )
@@ -183,7 +211,7 @@ def judged_texts(corpus: Corpus) -> Iterator[str]:
 
 def train_config(config: Judging, source: Source) -> TrainConfig:
     return TrainConfig(
-        tasks={config.name: config.task(source)},
+        tasks={config.name: learned(config, source)},
         model=config.sized(source),
         steps=config.steps,
         seed=config.seed,
@@ -200,6 +228,11 @@ def train_config(config: Judging, source: Source) -> TrainConfig:
         eval_split=config.split,
         start=Start(config.start.absolute()) if config.start else None,
     )
+
+
+def learned(config: Judging, source: Source) -> Task:
+    """The task on the split that it learns from."""
+    return dataclasses.replace(config.task(source), train_split=config.train_split)
 
 
 def model_of(config: Judging, source: Source) -> HeroConfig:
@@ -231,5 +264,7 @@ def accuracies(results: Results) -> Iterator[str]:
 
 def check(config: Judging) -> None:
     """Refuses what cannot work before anything is made."""
-    counts = ("reference_gpus", "batch_size", "accumulation", "steps", "eval_every")
-    check_options(config, counts)
+    check_options(config, config.COUNTS)
+    for name in ("warmup_steps", "num_workers", "learning_rate", "head_multiplier"):
+        if not 0 <= (found := getattr(config, name)) < math.inf:
+            raise UserError(f"--{name}: found {found}, expected 0 or more")

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from data_pipelines.files import write_whole
-from data_pipelines.readers.annotations import read_indices
 from experiments import judging
 from hero_jax import report
-from hero_jax.errors import UserError
 from hero_jax.losses.ranking import VSM
 from hero_jax.losses.span import SpanLoss
 from hero_jax.metrics import predictions
@@ -61,19 +59,22 @@ class Retrieving(judging.Judging):
     a video is its own negative (H-7), 100 moments are suppressed, not 200 (H-2)."""
     video_indices: Path | None = None
     """The release's <dataset>_video2dur_idx.json, by whose numbers the benchmark knows
-    videos; by default they are numbered as the split has them."""
+    videos; by default those that the dataset was built with, or, where it has none,
+    videos are counted as the split has them."""
 
     def reading(self, source: Source) -> Source:
-        source = dataclasses.replace(
+        return dataclasses.replace(
             source,
             channels=self.channels,
             max_frames=self.max_frames,
             max_query_tokens=source.row_length,  # evaluation cuts no query (B.9)
             is_official=self.is_official,
         )
-        if (numbers := self.numbers()) is not None:  # before days of training
-            self._check(numbers, source)
-        return source
+
+    def check_corpus(self, source: Source) -> None:
+        super().check_corpus(source)
+        if self.video_indices is not None:
+            self.task(source).video_numbers(self.split)
 
     def task(self, source: Source) -> MomentRetrieval:
         rules = dataclasses.replace(
@@ -82,6 +83,7 @@ class Retrieving(judging.Judging):
         )
         return MomentRetrieval(
             source=source,
+            video_indices=self.video_indices and self.video_indices.absolute(),
             batch_size=self.reference_gpus * self.batch_size,
             objective=dataclasses.replace(
                 self.ranking, reference_gpus=self.reference_gpus
@@ -104,11 +106,11 @@ class Retrieving(judging.Judging):
 
     def hand_in(self, run_dir: Path) -> list[Path]:
         """The answers in each language, to videos read in it, as VALUE wants them."""
-        written, numbers = [], self.numbers()
+        written = []
         for language, path in self.answers(run_dir / "predictions").items():
             content = json.loads(path.read_text("utf-8"))
             name = f"{self.dataset}_{self.split}_predictions_{language}.json"
-            handed = json.dumps(predictions.handed_in(content, numbers))
+            handed = json.dumps(predictions.handed_in(content))
             write_whole(self.run_dir / name, handed)
             written.append(self.run_dir / name)
         return written
@@ -122,20 +124,6 @@ class Retrieving(judging.Judging):
             if is_own or (reading == NO_SUBTITLES and language not in found):
                 found[language] = path
         return found
-
-    def numbers(self) -> dict[str, int] | None:
-        """What the benchmark calls the videos that are searched in the end."""
-        if self.video_indices is None:
-            return None
-        return read_indices(self.video_indices, self.split)
-
-    def _check(self, numbers: dict[str, int], source: Source) -> None:
-        videos = [video.video_id for video in source.open(self.split).corpus.videos]
-        if missing := [name for name in videos if name not in numbers]:
-            raise UserError(
-                f"{self.video_indices}: {self.split}: has no {missing[0]}, one of the "
-                f"{len(videos)} videos of the corpus; name the table of this release"
-            )
 
 
 def benchmark_lines(results: judging.Results) -> Iterator[str]:

@@ -14,6 +14,7 @@ import dataclasses
 import json
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ from experiments import value
 from experiments.common import describe
 from hero_jax import command_line, errors, search
 from hero_jax.errors import UserError
+from hero_jax.tasks.base import Task
+from hero_jax.tasks.moment_retrieval import MomentRetrieval
 from hero_jax.tasks.two_streams import Stream, evaluate
+from hero_jax.train import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,9 @@ class TwoStreams:
     """Where results and files to hand in go."""
     split: str = ""
     """The split to answer; by default each task's own validation split."""
+    video_indices: dict[str, Path] = dataclasses.field(default_factory=dict)
+    """Of retrieval tasks the release's <dataset>_video2dur_idx.json; by default the
+    videos have the numbers that they had in the first run."""
 
 
 def run(config: TwoStreams) -> dict[str, Any]:
@@ -50,12 +57,14 @@ def run(config: TwoStreams) -> dict[str, Any]:
             f"{config.video}, {config.subtitles}: have no task in common; combine runs "
             f"of the same tasks"
         )
-    folder, results, parts = config.run_dir / "predictions", {}, []
-    for name in names:
-        split = config.split or first.eval_splits.get(name, first.eval_split)
-        streams = [Stream(c.tasks[name], c.model, params) for c, params in loaded]
-        results[name] = evaluate(streams, split, predictions_dir=folder / name)
-        parts.append(value.Part(name, first.tasks[name], split))
+    parts = [value.Part(name, *_asked(config, first, name)) for name in names]
+    _check_numbers(config, parts)
+    folder, results = config.run_dir / "predictions", {}
+    for part in parts:
+        streams = [Stream(c.tasks[part.name], c.model, p) for c, p in loaded]
+        streams[0] = dataclasses.replace(streams[0], task=part.task)
+        where = folder / part.name
+        results[part.name] = evaluate(streams, part.split, predictions_dir=where)
     found = value.scores(results)
     print(*value.table(found, {part.name: part.split for part in parts}), sep="\n")
     value.pack(config.run_dir / "submission.zip", folder, parts)
@@ -63,6 +72,28 @@ def run(config: TwoStreams) -> dict[str, Any]:
     content = {"results": results, "scores": found, "meta": meta}
     write_whole(config.run_dir / "results.json", json.dumps(content, indent=1) + "\n")
     return results
+
+
+def _asked(config: TwoStreams, first: TrainConfig, name: str) -> tuple[Task, str]:
+    """A task of the first run with the numbers of its videos, and the split."""
+    task, table = first.tasks[name], config.video_indices.get(name)
+    if table is not None and isinstance(task, MomentRetrieval):
+        task = dataclasses.replace(task, video_indices=table)
+    return task, config.split or first.eval_splits.get(name, first.eval_split)
+
+
+def _check_numbers(config: TwoStreams, parts: Sequence[value.Part]) -> None:
+    """Refuses tables of no task, and tables that lack a video, before the search."""
+    retrieving = [p for p in parts if isinstance(p.task, MomentRetrieval)]
+    for name in config.video_indices:
+        if name not in (known := [part.name for part in retrieving]):
+            there = ", ".join(known) or "none"
+            raise UserError(
+                f"--video_indices: {name} is not a retrieval task of both runs, which "
+                f"have {there}"
+            )
+    for part in retrieving:
+        part.task.video_numbers(part.split)
 
 
 def main() -> None:

@@ -52,8 +52,7 @@ from experiments.common import (
 )
 from experiments.how2qa import How2Qa
 from experiments.how2r import How2R
-from experiments.judging import Judging
-from experiments.retrieving import Retrieving
+from experiments.judging import Judging, learned
 from experiments.tvc import Tvc
 from experiments.tvqa import Tvqa
 from experiments.tvr import Tvr
@@ -213,7 +212,8 @@ class Value:
     """How frames and subtitles meet: as in HERO, or by one of VALUE's variants."""
     video_indices: dict[str, Path] = dataclasses.field(default_factory=dict)
     """Of retrieval tasks the release's <dataset>_video2dur_idx.json, by whose numbers
-    VALUE knows videos; by default they are numbered as the split has them."""
+    VALUE knows videos; by default those that the dataset was built with, or, where it
+    has none, videos are counted as the split has them."""
     tokenizer: Path | None = None
     """RoBERTa's vocab.json and merges.txt, or another tokenizer; by default one is
     learnt from the corpora."""
@@ -277,6 +277,8 @@ class Value:
             "split": self.split_of(task),
             "reference_gpus": self.reference_gpus,
         }
+        if self.dataset:  # one that does not divide as the task's own does
+            options["train_split"] = "train"
         return TASKS[task](**options | more)
 
 
@@ -285,6 +287,7 @@ def run(config: Value) -> dict[str, Any]:
     begin = time.monotonic()
     check(config)
     whole = train_config(config, make_tokenizer(config))
+    check_corpora(config, whole.tasks)
     say(f"{config.run_dir}: {', '.join(config.chosen)}, {whole.steps} steps")
     run_dir = config.run_dir / "value"
     train(whole, run_dir, fresh=config.fresh)
@@ -323,7 +326,7 @@ def make_tokenizer(config: Value) -> Path:
 
 def _texts(config: Value, name: str) -> Iterator[str]:
     one = config.experiment(name)
-    corpus = open_corpus(config.data_dir, one.dataset, "train")
+    corpus = open_corpus(config.data_dir, one.corpus, one.train_split)
     yield from texts_of(corpus)
     yield from one.texts(corpus)
 
@@ -353,12 +356,12 @@ def train_config(config: Value, tokenizer: Path) -> TrainConfig:
     )
 
 
-def make_task(config: Value, name: str, tokenizer: Path) -> Task:
+def make_task(config: Value, name: str, tokenizer: Path) -> Any:
     """The task of the single experiment, as the recipe mixes it with others."""
     recipe, one = config.official, config.experiment(name)
     source = Source(
         directory=config.data_dir.absolute(),
-        dataset=one.dataset,
+        dataset=one.corpus,
         tokenizer=tokenizer,
         row_length=256,
     )
@@ -368,7 +371,7 @@ def make_task(config: Value, name: str, tokenizer: Path) -> Task:
         reads_every_line=config.fusion == "sequence",
     )
     check_vocabulary(config.start, source)
-    task: Any = one.task(source)
+    task: Any = learned(one, source)
     mixed: dict[str, Any] = {
         "weight": (recipe.ratios | config.ratios)[name],
         "context": recipe.context,
@@ -388,12 +391,17 @@ def make_task(config: Value, name: str, tokenizer: Path) -> Task:
     return dataclasses.replace(task, **mixed)
 
 
+def check_corpora(config: Value, tasks: Mapping[str, Any]) -> None:
+    """Refuses, before days of training, what an evaluation cannot work with."""
+    for name, task in tasks.items():
+        config.experiment(name).check_corpus(task.source)
+
+
 def make_model(config: Value, tasks: Mapping[str, Any]) -> HeroConfig:
     """One model for corpora of one kind of features, and captions of one language."""
     sources = {name: task.source for name, task in tasks.items()}
     first = next(iter(sources.values()))
-    corpora = {name: source.open("train") for name, source in sources.items()}
-    _same(config, {n: e.corpus.feature_width for n, e in corpora.items()}, "features")
+    _same(config, {n: one.feature_width for n, one in sources.items()}, "features")
     model = small_model(first, width=config.width)
     if config.model == "paper":
         model = paper_model(first, width=config.width, dtype=config.dtype)
@@ -405,7 +413,7 @@ def make_model(config: Value, tasks: Mapping[str, Any]) -> HeroConfig:
     written = {n: tasks[n] for n in tasks if isinstance(tasks[n], Captioning)}
     if not written:
         return model
-    languages = {name: tuple(corpora[name].languages) for name in written}
+    languages = {name: sources[name].used_languages for name in written}
     _same(config, languages, "languages")
     return dataclasses.replace(
         model,
@@ -434,8 +442,6 @@ class Part:
     name: str
     task: Any
     split: str
-    numbers: Mapping[str, int] | None = None
-    """Those by which VALUE knows the videos of a retrieval task."""
 
 
 def cell_of(results: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -474,9 +480,7 @@ def publish(config: Value, results: Mapping[str, Any], *, seconds: float) -> Non
 
 def parts_of(config: Value, tasks: Mapping[str, Task]) -> Iterator[Part]:
     for name, task in tasks.items():
-        one = config.experiment(name)
-        numbers = one.numbers() if isinstance(one, Retrieving) else None
-        yield Part(name, task, config.split_of(name), numbers)
+        yield Part(name, task, config.split_of(name))
 
 
 def pack(target: Path, folder: Path, parts: Iterable[Part]) -> None:
@@ -486,7 +490,7 @@ def pack(target: Path, folder: Path, parts: Iterable[Part]) -> None:
         for part in parts:
             for path in files_of(part, folder / part.name):
                 inside = f"{part.name}/{part.split}{path.suffix}"
-                text = handed_in(part.task, path.read_text("utf-8"), part.numbers)
+                text = handed_in(part.task, path.read_text("utf-8"))
                 archive.writestr(inside, text)
     target.write_bytes(packed.getvalue())
 
@@ -503,15 +507,15 @@ def files_of(part: Part, folder: Path) -> list[Path]:
     return [path for path in paths if path.exists()][:1]
 
 
-def handed_in(task: Task, text: str, numbers: Mapping[str, int] | None) -> str:
-    """What a prediction file holds, as VALUE wants it; `numbers` are of videos."""
+def handed_in(task: Task, text: str) -> str:
+    """What a prediction file holds, as VALUE wants it."""
     if isinstance(task, Captioning):
         rows = map(json.loads, text.splitlines())
         return "".join(
             json.dumps(predictions.value_caption(row)) + "\n" for row in rows
         )
     if isinstance(task, MomentRetrieval):
-        return json.dumps(predictions.handed_in(json.loads(text), numbers))
+        return json.dumps(predictions.handed_in(json.loads(text)))
     return text
 
 

@@ -133,7 +133,7 @@ def build(cls: type, values: dict[str, Any], place: str, folder: Path) -> Any:
             raise ConfigError(
                 f"{place}.{name}: found {value!r}, expected {_spelt(hints[name])}"
             )
-        if hints[name] is Path:
+        if value is not None and hints[name] in (Path, Path | None):
             values[name] = Path(os.path.normpath(folder.absolute() / value))
     try:
         return cls(**values)

@@ -91,7 +91,8 @@ def to_folder(run: Path, out: Path, *, split: str) -> None:
     step, _ = checkpoint.load_params(run_dir)
     with whole_folder(out) as folder:
         portable = _with_sources(config, lambda s: _portable(s, folder))
-        portable = dataclasses.replace(portable, start=None)
+        tasks = {name: one.portable() for name, one in portable.tasks.items()}
+        portable = dataclasses.replace(portable, tasks=tasks, start=None)
         configs.save(portable, folder / exported.CONFIG)
         leaves = {n: np.asarray(leaf) for n, leaf in named_leaves(params).items()}
         safetensors.numpy.save_file(leaves, folder / exported.MODEL)

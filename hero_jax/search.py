@@ -104,7 +104,7 @@ def read_run(run_dir: Path) -> tuple[TrainConfig, PyTree]:
     data = {
         f"tasks.{name}.{field}": value
         for name, task in config.tasks.items()
-        for field, value in task.fingerprint("train").items()
+        for field, value in task.fingerprint(task.train_split).items()
     }
     return config, checkpoint.load_params(run_dir, data=data)[1]
 

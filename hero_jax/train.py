@@ -276,6 +276,7 @@ def make_pipelines(config: TrainConfig) -> dict[str, Pipeline]:
             task,
             name=name,
             seed=config.seed,
+            split=task.train_split,
             num_groups=config.pack_groups,
             multiple=config.mesh.data,
             num_workers=config.num_workers,

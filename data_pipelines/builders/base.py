@@ -1,6 +1,7 @@
 """The TFDS builder that all datasets share: configs of records, joined by index.
 
     OUT/<dataset>/corpus.json
+    OUT/<dataset>/video_numbers.json  split -> video -> its number, where a table says
     OUT/<dataset>/videos/1.0.0/     one record a video, without its frames
     OUT/<dataset>/features/1.0.0/   record i: the frames of video i, uncompressed
     OUT/<dataset>/queries/1.0.0/    what is searched for
@@ -30,6 +31,7 @@ from data_pipelines.builders.manifest import (
     make_manifest,
     stored_split,
     write_manifest,
+    write_numbers,
 )
 from data_pipelines.builders.raw import RawCorpus, RawSplit, Request
 from data_pipelines.builders.shards import Job, Shard, write_shards
@@ -166,6 +168,7 @@ def write_corpus(
             one.download_and_prepare(file_format="array_record")
         shards += one.shards
     root = stage / raw.name
+    write_numbers(root, raw)
     manifest = make_manifest(root, raw, shards)
     write_manifest(root, manifest)
     return manifest

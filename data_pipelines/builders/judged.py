@@ -121,6 +121,10 @@ class Release:
                 tables.setdefault(split, {}).update(videos)
         return tables
 
+    def numbers(self, videos: Sequence[Timeline], split: str) -> dict[str, int]:
+        """What the benchmark calls the videos of a split; only where all have one."""
+        return {}
+
     def _timeline(
         self, video_id: str, stated: Mapping[str, float], path: Path
     ) -> Timeline | None:
@@ -178,6 +182,7 @@ class Release:
 
     def split(
         self,
+        name: str,
         timelines: Sequence[Timeline],
         records: Records,
         dialogues: Dialogues,
@@ -190,7 +195,9 @@ class Release:
             )
             for line in timelines
         ]
-        return raw_split(measured, **{"queries": (), self.kind: records})
+        split = raw_split(measured, **{"queries": (), self.kind: records})
+        numbers = self.numbers(timelines, name)
+        return dataclasses.replace(split, video_numbers=numbers)
 
 
 class JudgedBuilder(CorpusBuilder):
@@ -215,7 +222,7 @@ class JudgedBuilder(CorpusBuilder):
             languages,
             {
                 split: release.split(
-                    timelines[split], records[split], dialogues, languages
+                    split, timelines[split], records[split], dialogues, languages
                 )
                 for split in files
             },

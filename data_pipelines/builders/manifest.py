@@ -16,6 +16,8 @@ from data_pipelines.schema import SCHEMA_VERSION
 
 NAME = "corpus.json"
 ALWAYS = ("videos", "queries", "parallel")
+NUMBERS = "video_numbers.json"
+"""What benchmarks call the videos; only where a release says so."""
 KINDS = (*ALWAYS, "questions", "statements", "captions", "tokens", "features")
 """What records may be of; those that are not always there only where there are any."""
 VERSION = f"{SCHEMA_VERSION}.0.0"
@@ -146,6 +148,20 @@ def read_manifest(root: Path) -> Manifest:
     return Manifest(**values)
 
 
+def write_numbers(root: Path, raw: RawCorpus) -> None:
+    """The numbers of the videos of each split, if any are known."""
+    there = {k: split.video_numbers for k, split in raw.splits.items()}
+    if numbers := {split: dict(found) for split, found in there.items() if found}:
+        write_whole(root / NUMBERS, json.dumps(numbers))
+
+
+def read_numbers(root: Path, manifest: Manifest, split: str) -> dict[str, int]:
+    """Video -> number; empty in datasets that were built without a table."""
+    if NUMBERS not in manifest.files:
+        return {}
+    return read_json(root / NUMBERS).values.get(split, {})
+
+
 def _sha256_of(values: Mapping[str, Any]) -> str:
     text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -169,8 +185,11 @@ def check_contents(root: Path, manifest: Manifest, names: Sequence[str]) -> None
             raise wrong(root / name, "", "was changed after it was built", REMEDY)
 
 
-def check_split(root: Path, manifest: Manifest, split: str) -> None:
-    if split not in manifest.splits:
-        known = ", ".join(manifest.splits)
-        problem = f"{found(split)} is not in it, expected one of {known}"
-        raise wrong(root, "splits", problem, "add it to the data and build again")
+def find_split(root: Path, manifest: Manifest, split: str) -> str:
+    """The name of a split; How2R's databases have val_1k and no val."""
+    for name in (split, f"{split}_1k"):
+        if name in manifest.splits:
+            return name
+    known = ", ".join(manifest.splits)
+    problem = f"{found(split)} is not in it, expected one of {known}"
+    raise wrong(root, "splits", problem, "add it to the data and build again")

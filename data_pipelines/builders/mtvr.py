@@ -16,7 +16,11 @@ from pathlib import Path
 from data_pipelines.builders.base import CorpusBuilder
 from data_pipelines.builders.frames import Frames, raw_split
 from data_pipelines.builders.raw import RawCorpus, RawSplit, Request
-from data_pipelines.readers.annotations import read_annotations, read_durations
+from data_pipelines.readers.annotations import (
+    read_annotations,
+    read_durations,
+    whole_numbers,
+)
 from data_pipelines.readers.errors import wrong
 from data_pipelines.readers.subtitles import read_subtitle_lines
 from data_pipelines.schema import Query, Subtitle
@@ -33,7 +37,7 @@ class Mtvr(CorpusBuilder):
 
     @classmethod
     def read(cls, request: Request) -> RawCorpus:
-        splits = read_durations(request.data_dir / "tvr_video2dur_idx.json")
+        splits = read_durations(table_file(request))
         files = [annotation_file(request, split) for split in splits]
         if not any(file.exists() for file in files):
             problem = "found no tvr_zh_en_<split>_release.jsonl"
@@ -69,10 +73,17 @@ class _Reader:
             for line in timelines
             if line
         ]
-        return raw_split(measured, queries, parallel_texts(queries))
+        whole = raw_split(measured, queries, parallel_texts(queries))
+        names = [video.video_id for video in whole.videos]
+        numbers = whole_numbers([table_file(self.request)], split, names)
+        return dataclasses.replace(whole, video_numbers=numbers)
 
     def _lines(self, video_id: str, language: str) -> tuple[Subtitle, ...]:
         return self.subtitles.get(video_id, {}).get(language, ())
+
+
+def table_file(request: Request) -> Path:
+    return request.data_dir / "tvr_video2dur_idx.json"
 
 
 def annotation_file(request: Request, split: str) -> Path:

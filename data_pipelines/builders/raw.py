@@ -55,6 +55,8 @@ class RawSplit:
     statements: tuple[Statement, ...] = ()
     captions: tuple[CaptionedMoment, ...] = ()
     tokens: tuple[Tokens, ...] = ()
+    video_numbers: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """What the benchmark calls the videos, all of them or none."""
 
     def texts(self) -> Iterator[Any]:
         """Every record but the frames."""
@@ -85,6 +87,8 @@ class RawCorpus:
         for name, split in self.splits.items():
             for record in (name, *split.texts()):
                 found.update(repr(record).encode())
+            if split.video_numbers:
+                found.update(repr(sorted(split.video_numbers.items())).encode())
             for file in split.feature_files:
                 state = file_state(file) if isinstance(file, Path) else file.state()
                 found.update(repr(state).encode())

@@ -14,8 +14,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from data_pipelines.builders.frames import Timeline
 from data_pipelines.builders.judged import JudgedBuilder, Lines, Records, Release
 from data_pipelines.readers import how2, vatex, youcook2
+from data_pipelines.readers.annotations import whole_numbers
 from data_pipelines.readers.fields import Row
 from data_pipelines.readers.queries import read_queries, video_of
 from data_pipelines.readers.reading import Reading
@@ -31,6 +33,10 @@ class Asked(Release):
 
     def read(self, lines: Lines, reading: Reading) -> Records:
         return read_queries(lines, reading)
+
+    def numbers(self, videos: Sequence[Timeline], split: str) -> dict[str, int]:
+        files = sorted(self.request.data_dir.glob("*video2dur_idx.json"))
+        return whole_numbers(files, split, [video.video_id for video in videos])
 
 
 class AskedHow2(Asked):

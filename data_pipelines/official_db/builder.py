@@ -23,13 +23,16 @@ from data_pipelines.official_db.texts import (
     read_texts,
 )
 from data_pipelines.readers import lmdb
+from data_pipelines.readers.annotations import numbers_of
+from data_pipelines.readers.captions import read_captions
 from data_pipelines.readers.errors import Tally, found, wrong
 from data_pipelines.readers.features import Header
 from data_pipelines.readers.packed import StoredFrames, frames_header
-from data_pipelines.schema import Caption, CaptionedMoment, Tokens, Video
+from data_pipelines.readers.reading import Reading
+from data_pipelines.schema import Caption, CaptionedMoment, Query, Tokens, Video
 
-CAPTIONED = ("vatex_en_r", "yc2r")
-"""Datasets whose queries are also the captions of YC2C and VATEX-C (D.7)."""
+CAPTIONED = {"vatex_en_r": "vatex_en_c", "yc2r": "yc2c"}
+"""Datasets whose queries are also the captions of another (D.7)."""
 MISSING = "videos without features, dropped with what is said about them"
 FEWER = "videos with fewer frames stored than counted, kept as stored"
 REALIGNED = "videos whose stored alignment is not the one computed, computed anew"
@@ -147,9 +150,9 @@ class _Reader:
         return next((ids for db in texts if (ids := db.special_tokens())), {})
 
     @functools.cached_property
-    def durations(self) -> dict[str, dict[str, float]]:
-        """Split -> video -> seconds, for a corpus of fixed order; else empty."""
-        return self.subtitles.durations() if self.subtitles else {}
+    def tables(self) -> Mapping[str, Mapping[str, tuple[float, int]]]:
+        """Split -> video -> (seconds, number), for corpora of fixed order; else {}."""
+        return self.subtitles.tables() if self.subtitles else {}
 
     def _split(self, split: str) -> RawSplit:
         texts = self.texts[split]
@@ -159,18 +162,13 @@ class _Reader:
         known = {video.video_id for video, _, _ in measured} | {None}
         queries = tuple(one for one in texts.queries if one.video_id in known)
         captions = [one for one in texts.captions if one.video_id in known]
+        videos = tuple(video for video, _, _ in measured)
         if self.request.dataset in CAPTIONED:
-            captions += [
-                CaptionedMoment(
-                    moment_id=one.query_id,
-                    video_id=one.video_id,
-                    captions=(Caption(one.query_id, one.texts),),
-                )
-                for one in queries
-                if one.video_id is not None
-            ]
+            captions += self._captioned(split, videos, queries)
+        numbers = {name: number for name, (_, number) in self._fixed(split).items()}
         return RawSplit(
-            videos=tuple(video for video, _, _ in measured),
+            videos=videos,
+            video_numbers=numbers_of(numbers, [video.video_id for video in videos]),
             queries=queries,
             feature_files=tuple(frames for _, frames, _ in measured if frames),
             questions=tuple(one for one in texts.questions if one.video_id in known),
@@ -178,6 +176,28 @@ class _Reader:
             captions=tuple(captions),
             tokens=(*(ids for _, _, ids in measured if ids), *texts.tokens),
         )
+
+    def _captioned(
+        self, split: str, videos: Iterable[Video], queries: Iterable[Query]
+    ) -> list[CaptionedMoment]:
+        """What was written about the videos, under the ids that the release has."""
+        asked = {one.video_id: one for one in captioned_videos(queries)}
+        files = self.layout.captions.get(CAPTIONED[self.request.dataset], {})
+        if split not in files:
+            return list(asked.values())
+        known = dict.fromkeys(video.video_id for video in videos)
+        reading = Reading(durations=known, tally=self.tally, allow_missing=True)
+        named = [
+            dataclasses.replace(moment, captions=asked[moment.video_id].captions)
+            if moment.video_id in asked
+            else moment
+            for moment in read_captions(files[split], reading)
+        ]
+        for moment in named:
+            asked.pop(moment.video_id, None)
+        # By their videos: a query may have the number of one of the others.
+        others = [dataclasses.replace(m, moment_id=v) for v, m in asked.items()]
+        return named + others
 
     def _videos(self, split: str) -> Iterable[str]:
         """The videos searched in: those of the fixed table, else those asked about."""
@@ -187,18 +207,18 @@ class _Reader:
         fixed = self._fixed(split) if texts.queries else {}
         return [*fixed, *sorted(texts.videos.keys() - fixed.keys())]
 
-    def _fixed(self, split: str) -> Mapping[str, float]:
+    def _fixed(self, split: str) -> Mapping[str, tuple[float, int]]:
         """The table's split of this name, or of one that begins like it.
 
         Databases are called val_1k or test where the table has val or test_public.
         """
         alike = [
             name
-            for name in self.durations
+            for name in self.tables
             if split.startswith(name) or name.startswith(split)
         ]
         best = split if split in alike else next(iter(alike), None)
-        return self.durations[best] if best else {}
+        return self.tables[best] if best else {}
 
     def _video(
         self, video_id: str, texts: Texts
@@ -236,7 +256,8 @@ class _Reader:
 
     @functools.cached_property
     def _seconds(self) -> dict[str, float]:
-        return {k: v for videos in self.durations.values() for k, v in videos.items()}
+        tables = self.tables.values()
+        return {name: one[0] for table in tables for name, one in table.items()}
 
     def _counted(self, spoken: Dialogue | None, seconds: float | None) -> int:
         """Frames of a video without features; 0 where nothing tells."""
@@ -254,6 +275,26 @@ class _Reader:
         )
         if computed["unique_sub2frames"] != spoken.frames:
             self.tally.add(REALIGNED, video.video_id)
+
+
+def captioned_videos(queries: Iterable[Query]) -> list[CaptionedMoment]:
+    """Every video with all that was asked about it as what was written about it.
+
+    It is one hypothesis that is compared with ten references of VATEX (F.7). The moment
+    is called as its first query is.
+    """
+    written: dict[str, list[Query]] = {}
+    for one in queries:
+        if one.video_id is not None:
+            written.setdefault(one.video_id, []).append(one)
+    return [
+        CaptionedMoment(
+            moment_id=ones[0].query_id,
+            video_id=video_id,
+            captions=tuple(Caption(one.query_id, one.texts) for one in ones),
+        )
+        for video_id, ones in written.items()
+    ]
 
 
 @dataclasses.dataclass

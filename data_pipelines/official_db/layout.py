@@ -4,6 +4,7 @@
     txt_db/tvr_val.db          a split of a dataset: what is asked about them
     txt_db/tvc_val.db/clip.db  its captions, in two databases
     txt_db/pretrain_splits/tv_train.json
+    txt_db/yc2c_val_release.jsonl  which videos are described, under which ids
     video_db/tv/resnet_slowfast_1.5[_compressed]
 
 Any folders may hold them, and the interval may be spelt 2, 2.0 or 1.5 (H-31).
@@ -29,6 +30,7 @@ CORPUS_OF = {
     "yc2r": "yc2", "yc2c": "yc2",
 }  # fmt: skip
 """Where a dataset's videos are kept; the others keep their own."""
+CAPTIONS = re.compile(r"(?P<dataset>yc2c|vatex_en_c)_(?P<split>.+?)_release\.jsonl")
 DEFAULT_VERSION = "resnet_slowfast"
 
 
@@ -58,6 +60,8 @@ class Layout:
     videos: tuple[VideoDb, ...]
     pretraining: Mapping[str, Mapping[str, Path]]
     """Corpus -> split -> list of its videos."""
+    captions: Mapping[str, Mapping[str, Path]]
+    """Dataset -> split -> lines of captions, which have no database of their own."""
 
     def datasets(self) -> list[str]:
         """What can be converted: all datasets, and corpora that bear no such name."""
@@ -95,7 +99,8 @@ def find(root: Path) -> Layout:
     if not splits and not subtitles:
         problem = "found no text database such as tvr_val.db/data.mdb"
         raise wrong(root, "", problem, "name the folder that holds txt_db and video_db")
-    return Layout(root, splits, subtitles, tuple(sorted(videos)), _pretraining(root))
+    lists, captions = _pretraining(root), _captions(root)
+    return Layout(root, splits, subtitles, tuple(sorted(videos)), lists, captions)
 
 
 def _databases(root: Path) -> Iterator[Path]:
@@ -114,6 +119,15 @@ def _put(table: dict[str, Path], name: str, path: Path) -> None:
         problem = f"is a second {path.name} beside {found(str(table[name]))}"
         raise wrong(path, "", problem, "convert them one after the other")
     table[name] = path
+
+
+def _captions(root: Path) -> dict[str, dict[str, Path]]:
+    found: dict[str, dict[str, Path]] = {}
+    for level in range(MAX_LEVELS):
+        for file in sorted(root.glob("*/" * level + "*_release.jsonl")):
+            if match := CAPTIONS.fullmatch(file.name):
+                _put(found.setdefault(match["dataset"], {}), match["split"], file)
+    return found
 
 
 def _pretraining(root: Path) -> dict[str, dict[str, Path]]:

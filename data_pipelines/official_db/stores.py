@@ -69,8 +69,8 @@ class TextDb:
         where = self.path / "meta.json"
         return checked_seconds(value, where, "frame_length") if value else None
 
-    def durations(self) -> dict[str, dict[str, float]]:
-        """Split -> video -> seconds, in the order of their index; may be empty.
+    def tables(self) -> dict[str, dict[str, tuple[float, int]]]:
+        """Split -> video -> (seconds, index), by their index; may be empty.
 
         Splits may share videos.
         """
@@ -81,7 +81,7 @@ class TextDb:
         return {split: _ordered(table.row(split)) for split in table.values}
 
 
-def _ordered(row: Row) -> dict[str, float]:
+def _ordered(row: Row) -> dict[str, tuple[float, int]]:
     entries = []
     for name in row.values:
         pair = row.typed(name, list, "[seconds, index]")
@@ -90,7 +90,7 @@ def _ordered(row: Row) -> dict[str, float]:
             raise row.wrong(name, problem)
         checked_id(name, row.place, row.prefix)
         entries.append((pair[1], name, checked_seconds(pair[0], row.place, name)))
-    return {name: seconds for _, name, seconds in sorted(entries)}
+    return {name: (seconds, index) for index, name, seconds in sorted(entries)}
 
 
 def count_of(row: Row, field: str) -> int:

@@ -13,7 +13,7 @@ is the number 7, and the two in one release are refused as one id used twice.
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +213,24 @@ def read_indices(path: Path, split: str) -> dict[str, int]:
         video_id: _duration_and_index(pair, row.place, row.prefix + video_id)[1]
         for video_id, pair in row.values.items()
     }
+
+
+def whole_numbers(
+    paths: Iterable[Path], split: str, videos: Sequence[str]
+) -> dict[str, int]:
+    """Video id -> number of all the videos of a split; {} where one has none."""
+    numbers: dict[str, int] = {}
+    for path in paths:
+        if split in read_json(path).values:
+            numbers |= read_indices(path, split)
+    return numbers_of(numbers, videos)
+
+
+def numbers_of(numbers: Mapping[str, int], videos: Sequence[str]) -> dict[str, int]:
+    """Those of the videos; {} where one has none, or two have the same."""
+    found = {video: numbers[video] for video in videos if video in numbers}
+    is_whole = len(found) == len(set(found.values())) == len(videos)
+    return found if is_whole else {}
 
 
 def _split_durations(row: Row, known: dict[str, str]) -> dict[str, float]:

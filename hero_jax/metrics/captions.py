@@ -67,14 +67,19 @@ def segmented_scores(
     return {"macro": macro, "paragraph": paragraphs}
 
 
+def is_segment(name: str) -> bool:
+    """Whether a video is named `<video>_<number>`."""
+    video, _, number = name.rpartition("_")
+    return bool(video) and number.isdecimal()
+
+
 def _number(segment: str) -> int:
-    number = segment.rpartition("_")[2]
-    if not number.isdecimal():
+    if not is_segment(segment):
         raise ValueError(
             f"captions: segment {segment!r}: expected a video, an underscore and a "
             "number; score it without is_segmented"
         )
-    return int(number)
+    return int(segment.rpartition("_")[2])
 
 
 def bleu(hypotheses: Hypotheses, references: References) -> list[float]:

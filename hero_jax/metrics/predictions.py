@@ -4,8 +4,8 @@
  [[index, start, end, score], ...]}], "SVMR": the same in the true video,
  "VR": [[index, 0, 0, score], ...] in the place of the moments}
 
-VALUE leaves out the table and the single-video answers, has for "VR" the videos alone,
-and numbers videos as the benchmark's own table does.
+Indices are the numbers of the benchmark's own table where the dataset has them. VALUE
+leaves out the table and the single-video answers, and has for "VR" the videos alone.
 
 Captions are JSON lines: {"vid_name", "clip_id", "ts", "descs": [{"desc"}]}.
 """
@@ -39,16 +39,12 @@ def submission(
     return {"video2idx": dict(video_indices)} | entries
 
 
-def handed_in(
-    content: Mapping[str, Any], numbers: Mapping[str, int] | None = None
-) -> dict[str, Any]:
-    """The submission above as VALUE wants it; videos keep their numbers without any."""
-    own = content["video2idx"]
-    given = {i: i if numbers is None else numbers[name] for name, i in own.items()}
+def handed_in(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The submission above as VALUE wants it."""
     entries: dict[str, Any] = {}
     for task in ("VCMR", "VR"):
         for entry in content.get(task, ()):
-            rows = [[given[video], *rest] for video, *rest in entry["predictions"]]
+            rows = entry["predictions"]
             found = rows if task == "VCMR" else [video for video, *_ in rows]
             answer = {"desc_id": entry["desc_id"], "predictions": found}
             entries.setdefault(task, []).append(answer)

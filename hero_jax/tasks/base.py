@@ -53,6 +53,8 @@ class Task(abc.ABC):
     """Examples (videos, unless the task says otherwise) in a batch."""
     weight: int = 1
     """How often the trainer draws this task, relative to the others (C.1)."""
+    train_split: str = "train"
+    """The split that is learned from, or several joined: train+val."""
 
     @abc.abstractmethod
     def examples(self, split: str) -> Sequence[Any]:
@@ -129,6 +131,10 @@ class Task(abc.ABC):
             predictions_dir: where prediction files go, if anywhere.
         """
         return {}
+
+    def portable(self) -> "Task":
+        """This task without files that an exported folder does not take along."""
+        return self
 
     def searcher(
         self, model: HeroConfig, params: PyTree, *, corpora: Path | None = None

@@ -6,7 +6,7 @@ for each subtitle language (and none):   encode the corpus once
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ class LanguageMatrix:
     has_spans: bool
     """Whether the model was trained to point at moments."""
     rules: SpanRules = SpanRules()
+    video_numbers: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """What prediction files call the videos; empty counts them."""
 
     @property
     def readings(self) -> tuple[str, ...]:
@@ -187,6 +189,8 @@ class LanguageMatrix:
             unknown = [None] * (len(asked.queries) - asked.num_linked)
             rows |= {"VCMR": answered.vcmr, "SVMR": [*answered.svmr, *unknown]}
         indices = {e.video.video_id: e.index for e in self.examples}
+        if self.video_numbers:
+            indices = {name: self.video_numbers[name] for name in indices}
         content = predictions.submission(
             [query.query_id for query in asked.queries], indices, rows
         )

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipelines.readers.annotations import read_indices
 from data_pipelines.readers.errors import wrong
 from hero_jax.losses import Objective
 from hero_jax.losses.frame_jsd import FrameJSD
@@ -193,6 +194,9 @@ class MomentRetrieval(Task):
     dictionary of the parallel texts knows them."""
     rules: SpanRules = SpanRules()
     """How moments are chosen when the corpus is searched."""
+    video_indices: Path | None = None
+    """The release's <dataset>_video2dur_idx.json, by whose numbers prediction files
+    know videos; None takes those of the dataset, or counts its videos."""
     is_official: bool = False
     """Queries of the same video or text may be negatives, as officially (H-7)."""
 
@@ -340,7 +344,26 @@ class MomentRetrieval(Task):
         predictions_dir: Path | None = None,
     ) -> Mapping[str, Any]:
         """results[query language][subtitle language], "none" last (G.1)."""
-        return self.language_matrix(model, params, split).results(predictions_dir)
+        matrix = self.language_matrix(model, params, split)
+        if predictions_dir is not None:
+            numbers = self.video_numbers(split)
+            matrix = dataclasses.replace(matrix, video_numbers=numbers)
+        return matrix.results(predictions_dir)
+
+    def video_numbers(self, split: str) -> Mapping[str, int]:
+        """What prediction files call the videos of a split; {} where nobody says so."""
+        corpus = self.source.open(split).corpus
+        if self.video_indices is None:
+            return corpus.video_numbers
+        numbers = read_indices(self.video_indices, split)
+        if missing := [v.video_id for v in corpus.videos if v.video_id not in numbers]:
+            problem = f"has no {missing[0]}, one of the {len(corpus.videos)} videos of "
+            remedy = "name the table of this release"
+            raise wrong(self.video_indices, split, f"{problem}the corpus", remedy)
+        return numbers
+
+    def portable(self) -> "MomentRetrieval":
+        return dataclasses.replace(self, video_indices=None)
 
     def language_matrix(
         self, model: HeroConfig, params: PyTree, split: str

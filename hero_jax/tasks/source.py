@@ -9,7 +9,11 @@ from typing import Literal
 import numpy as np
 
 from data_pipelines import align, tokenizers
-from data_pipelines.corpus import open_corpus, read_fingerprint
+from data_pipelines.corpus import (
+    open_corpus,
+    read_fingerprint,
+    read_manifest,
+)
 from data_pipelines.readers.errors import wrong
 from data_pipelines.schema import Corpus, Query, Video
 from hero_jax.tasks import packing
@@ -50,6 +54,16 @@ class Source:
     def open(self, split: str) -> "Examples":
         """One split, opened once per process."""
         return _open(self, split)
+
+    @property
+    def feature_width(self) -> int:
+        """Of the frames; no record is read."""
+        return read_manifest(self.directory, self.dataset).feature_width
+
+    @property
+    def used_languages(self) -> tuple[str, ...]:
+        """Those named, or all that the corpus has; no record is read."""
+        return self.languages or read_manifest(self.directory, self.dataset).languages
 
     def read_fingerprint(
         self, split: str

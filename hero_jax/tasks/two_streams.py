@@ -148,6 +148,10 @@ def _logits(stream: Stream, split: str, language: str) -> tuple[Any, Any]:
 def _retrieved(streams: Sequence[Stream], split: str, folder: Path | None) -> Results:
     results = {}
     matrices = [_matrix(stream, split) for stream in streams]
+    first = matrices[0]
+    if folder is not None:
+        numbers = streams[0].task.video_numbers(split)
+        first = dataclasses.replace(first, video_numbers=numbers)
     for language, shown in _languages(streams, split):
         asked = [matrix.ask(language) for matrix in matrices]
         _same([[q.query_id for q in one.queries] for one in asked], "queries")
@@ -156,7 +160,6 @@ def _retrieved(streams: Sequence[Stream], split: str, folder: Path | None) -> Re
         ]
         _same([index.video_ids for index in indices], "videos")
         answered, ranks = together(matrices, asked, indices)
-        first = matrices[0]
         known = first.known_by(asked[0], answered, ranks)
         spans = first.candidate_spans(indices[0])
         results[language] = {shown: summary.summary(known, spans)}
@@ -166,16 +169,7 @@ def _retrieved(streams: Sequence[Stream], split: str, folder: Path | None) -> Re
 
 
 def _matrix(stream: Stream, split: str) -> LanguageMatrix:
-    task = stream.task
-    encoder = Encoder(
-        stream.model, stream.params["hero"], task.source, context=task.context
-    )
-    return LanguageMatrix(
-        encoder,
-        task.source.open(split),
-        has_spans=task.span is not None,
-        rules=task.rules,
-    )
+    return stream.task.language_matrix(stream.model, stream.params, split)
 
 
 def together(

@@ -58,6 +58,13 @@ def query(text="ann", **fields):
     return {"desc": text, "input_ids": [7, 8], "target": None, **fields}
 
 
+def write_lmdb_of(source, corpus):
+    """The same features and dialogue, of another corpus."""
+    shutil.copytree(source / "video_db/how2", source / f"video_db/{corpus}")
+    texts = source / "txt_db"
+    shutil.copytree(texts / "how2_subtitles.db", texts / f"{corpus}_subtitles.db")
+
+
 def write_queries(source, name="how2r_val_1k", **records):
     records = records or {"3": query(vid="v1", target=[1, 3])}
     return write_texts(source / f"txt_db/{name}.db", records)
@@ -140,6 +147,64 @@ def test_captions_of_whole_videos_are_the_queries(source):
     caption = Caption("a", {"de": "cut it"})
     assert corpus.captions == (CaptionedMoment("a", "v1", None, (caption,)),)
     assert corpus.languages == ("de",)
+
+
+def test_what_ten_people_wrote_about_a_video_is_one_moment_with_ten_references(source):
+    """F.7: one hypothesis a video, compared with all that was written about it."""
+    records = {str(n): query(f"cut {n}", vid=f"v{1 + n % 2}") for n in range(20)}
+    write_queries(source, "vatex_en_r_val", **records)
+    write_lmdb_of(source, "vatex")
+    corpus, _ = convert(source, "vatex_en_r")
+    assert [(m.moment_id, m.video_id) for m in corpus.captions] == [
+        ("0", "v1"),
+        ("1", "v2"),
+    ]
+    for number, moment in enumerate(corpus.captions):
+        names = [str(n) for n in range(number, 20, 2)]
+        assert sorted(c.caption_id for c in moment.captions) == sorted(names)
+        assert all(c.texts == {"en": f"cut {c.caption_id}"} for c in moment.captions)
+
+
+def test_captions_have_the_ids_of_the_release(source):
+    """Hidden ones, too; what lacks a line there is called by its video."""
+    asked = {"5": query("cut it", vid="v1"), "6": query("fry it", vid="v2")}
+    name = "yc2r_val"
+    folder = write_queries(source, name, **asked)
+    (folder / "video_ids.json").write_text('["v1", "v2", "v3"]')
+    lines = [
+        {"clip_id": 6, "vid_name": "v1", "duration": 6, "descs": [{"desc": "cut it"}]},
+        {"clip_id": 7, "vid_name": "v3", "duration": 6},
+        {"clip_id": 8, "vid_name": "v9", "duration": 6},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (source / "txt_db/yc2c_val_release.jsonl").write_text(text)
+    write_lmdb_of(source, "yc2")
+    corpus, warnings = convert(source, "yc2r")
+    cut, fried = Caption("5", {"en": "cut it"}), Caption("6", {"en": "fry it"})
+    assert corpus.captions == (
+        CaptionedMoment("6", "v1", None, (cut,)),
+        CaptionedMoment("7", "v3", None, ()),
+        CaptionedMoment("v2", "v2", None, (fried,)),
+    )
+    assert any("lines about unknown videos, dropped" in line for line in warnings)
+
+
+def test_videos_keep_the_numbers_by_which_the_benchmark_knows_them(source):
+    write_queries(source)
+    corpus, _ = convert(source, "how2r", split="val_1k")
+    assert corpus.video_numbers == {"v2": 0, "v1": 1}
+
+
+def test_videos_that_no_table_numbers_have_no_numbers(source):
+    write_queries(source, **{"3": query(vid="v1"), "4": query(vid="v3")})
+    corpus, _ = convert(source, "how2r", split="val_1k")
+    assert len(corpus.videos) == 3 and corpus.video_numbers == {}
+
+
+def test_the_splits_of_a_thousand_videos_are_found_by_their_usual_names(source):
+    write_queries(source)
+    corpus, _ = convert(source, "how2r", split="val")
+    assert corpus.split == "val_1k"
 
 
 def test_a_test_split_that_names_no_video_has_no_captions(source):

@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 
 from data_pipelines.build import build_dataset
+from data_pipelines.convert_db import convert_db
 from experiments import two_streams, value
 from hero_jax.errors import UserError
 from hero_jax.mixture import Mixture
 from hero_jax.model.transformer import TransformerConfig
-from tests.data_pipelines import captioned_releases, judged_releases, retrieved_releases
+from tests.data_pipelines import (
+    captioned_releases,
+    judged_releases,
+    retrieved_releases,
+)
+from tests.data_pipelines import official_databases as databases
 
 BATCHES = {
     "tvr": 32, "how2r": 32, "yc2r": 48, "vatex_en_r": 64, "tvqa": 4, "how2qa": 4,
@@ -28,6 +34,9 @@ TINY = {
     "warmup_steps": 1,
     "eval_every": 100,
 }
+
+
+META = {"BOS": 0, "SEP": 2, "PAD": 1, "v_range": [4, 97]}
 
 
 def options(folder, run_dir, **changes):
@@ -115,7 +124,7 @@ def test_what_cannot_work_is_refused_by_name(changes, problem, tmp_path):
 def test_captions_are_handed_in_under_their_own_names(tmp_path):
     task = value.make_task(options(tmp_path, tmp_path), "tvc", tmp_path)
     row = {"vid_name": "v", "clip_id": 3, "ts": [0, 1], "descs": [{"desc": "a"}]}
-    found = value.handed_in(task, json.dumps(row) + "\n", None)
+    found = value.handed_in(task, json.dumps(row) + "\n")
     expected = {"video_id": "v", "clip_id": 3, "descs": [{"desc": "a"}]}
     assert [json.loads(line) for line in found.splitlines()] == [expected]
 
@@ -170,8 +179,102 @@ def test_one_model_learns_two_tasks_and_hands_each_in(datasets, tmp_path, capsys
     assert set(files) == {"yc2r/val.json", "tvqa/val.json"}
     videos = json.loads(files["yc2r/val.json"])
     assert set(videos) == {"VR"}
-    assert sorted(videos["VR"][0]["predictions"]) == [0, 1, 2]
+    assert sorted(videos["VR"][0]["predictions"]) == [106, 107, 108]
     assert set(json.loads(files["tvqa/val.json"]).values()) <= set(range(5))
+
+
+def videos_in(archive, name):
+    with zipfile.ZipFile(archive) as opened:
+        content = json.loads(opened.read(name))
+    return sorted(content["VR"][0]["predictions"])
+
+
+def test_videos_are_handed_in_by_the_numbers_of_the_release(datasets, tmp_path):
+    """By those of the table that is named; two streams by those of the first."""
+    table = datasets.parent / "raw/tvr/tvr_video2dur_idx.json"
+    other = tmp_path / "other.json"
+    other.write_text(table.read_text().replace("10", "60"))
+    config = options(
+        datasets, tmp_path / "run", tasks=("tvr",), ratios={"tvr": 1}, steps=1,
+        channels="video", video_indices={"tvr": other}, **TINY,
+    )  # fmt: skip
+    value.run(config)
+    assert videos_in(tmp_path / "run/submission.zip", "tvr/val.json") == [606, 607, 608]
+    both = two_streams.TwoStreams(
+        video=tmp_path / "run", subtitles=tmp_path / "run", run_dir=tmp_path / "both"
+    )
+    expected = {
+        (): [606, 607, 608],
+        (("tvr", table),): [106, 107, 108],
+    }
+    for tables, numbers in expected.items():
+        two_streams.run(dataclasses.replace(both, video_indices=dict(tables)))
+        assert videos_in(tmp_path / "both/submission.zip", "tvr/val.json") == numbers
+    check_tables_are_refused(both, tmp_path)
+
+
+def check_tables_are_refused(both, tmp_path):
+    """Before anything is searched."""
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps({"val": {"v6_0": [12, 4]}}))
+    for tables, problem in (
+        ({"how2r": wrong}, "--video_indices: how2r is not a retrieval task of both"),
+        ({"tvr": wrong}, "wrong.json: val: has no v7_1, one of the 3 videos"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            two_streams.run(dataclasses.replace(both, video_indices=tables))
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """What `hero-jax convert-db` makes of VALUE's databases of YouTube."""
+    root = tmp_path_factory.mktemp("converted")
+    counts = {"train": 6, "val": 3, "test_public": 2}
+    for corpus, dataset in (("yc2", "yc2r"), ("vatex", "vatex_en_r")):
+        videos = {
+            split: [f"{split}{n}_0" for n in range(k)] for split, k in counts.items()
+        }
+        everything = [video for ones in videos.values() for video in ones]
+        spoken = {v: databases.dialogue(("hi", 0, 3), num_frames=4) for v in everything}
+        databases.write_texts(
+            root / f"db/txt_db/{corpus}_subtitles.db", spoken, meta=META
+        )
+        for split, ones in videos.items():
+            asked = {
+                str(10 * n + i): {"desc": f"cut {i}", "vid": video, "input_ids": [7, i]}
+                for n, video in enumerate(ones)
+                for i in range(2)
+            }
+            databases.write_texts(root / f"db/txt_db/{dataset}_{split}.db", asked)
+        frames = databases.frames_value(np.ones((4, 8), np.float32))
+        folder = root / f"db/video_db/{corpus}/resnet_slowfast_1.5"
+        databases.write_lmdb(folder, dict.fromkeys(everything, frames))
+    list(convert_db(root / "db", root / "out"))
+    return root / "out"
+
+
+@pytest.mark.parametrize("recipe", ["all", "captions", "youtube"])
+def test_captions_are_those_of_converted_databases(recipe, converted, tmp_path):
+    config = options(
+        converted, tmp_path, recipe=recipe, tasks=("yc2c", "vatex_en_c"), **TINY
+    )
+    whole = value.train_config(config, value.make_tokenizer(config))
+    read = {name: task.source.dataset for name, task in whole.tasks.items()}
+    assert read == {"yc2c": "yc2r", "vatex_en_c": "vatex_en_r"}
+    learned = {
+        n: len(task.examples(task.train_split)) for n, task in whole.tasks.items()
+    }
+    assert learned == {"yc2c": 2 * 6, "vatex_en_c": 2 * (6 + 3)}
+    for name, task in whole.tasks.items():
+        moments = task.source.open(config.split_of(name)).corpus.captions
+        assert [len(moment.captions) for moment in moments] == [2] * len(moments)
+
+
+def test_one_corpus_for_all_tasks_divides_as_it_does(tmp_path):
+    for changes, split in (({}, "train+val"), ({"dataset": "microtv"}, "train")):
+        config = options(tmp_path, tmp_path, **changes)
+        assert config.experiment("vatex_en_c").train_split == split
+        assert config.experiment("yc2c").train_split == "train"
 
 
 @pytest.mark.slow
@@ -197,7 +300,7 @@ def test_one_model_learns_three_kinds_of_tasks_and_hands_each_in(
     moments = json.loads(files["tvr/val.json"])
     assert set(moments) == {"VCMR", "VR"}
     assert len(moments["VCMR"][0]["predictions"][0]) == 4
-    assert sorted(moments["VR"][0]["predictions"]) == [0, 1, 2]
+    assert sorted(moments["VR"][0]["predictions"]) == [106, 107, 108]
     assert set(json.loads(files["tvqa/val.json"]).values()) <= set(range(5))
     lines = [json.loads(line) for line in files["tvc/val.jsonl"].splitlines()]
     assert {frozenset(line) for line in lines} == {

@@ -44,6 +44,20 @@ def test_a_run_moves_with_the_data_beside_it(tmp_path):
     assert moved.tokenizer == Path("/elsewhere/t.json")
 
 
+def test_a_path_that_may_be_missing_moves_as_others_do(tmp_path):
+    (tmp_path / "run").mkdir()
+    for table in (tmp_path / "table.json", None):
+        task = MomentRetrieval(source=SOURCE, video_indices=table)
+        configs.save(task, tmp_path / "run/config.json")
+        assert configs.load(tmp_path / "run/config.json") == task
+
+
+def test_a_task_leaves_behind_the_files_that_no_folder_holds():
+    task = MomentRetrieval(source=SOURCE, video_indices=Path("/table.json"))
+    assert task.portable() == MomentRetrieval(source=SOURCE)
+    assert WHOLE.tasks["mlm"].portable() == WHOLE.tasks["mlm"]
+
+
 def test_it_is_plain_json_that_names_its_classes():
     written = json.loads(json.dumps(configs.to_json(WHOLE)))
     assert written["class"] == "hero_jax.train.TrainConfig"

@@ -46,6 +46,40 @@ def test_videos_nobody_asks_for_are_searched_too(tvr):
     assert {q.video_id for q in corpus.queries} == {"v6_0"}
 
 
+def test_videos_keep_the_numbers_of_the_table(tvr):
+    corpus = built("tvr", tvr, "val")
+    assert corpus.video_numbers == {"v6_0": 106, "v7_1": 107, "v8_0": 108}
+    assert built("tvr", tvr, "train").video_numbers["v5_1"] == 105
+
+
+def test_a_table_that_lacks_a_video_numbers_none(tvr, tmp_path):
+    """Without one there are none either, as in the datasets of earlier versions."""
+    features = retrieved_releases.write_features(tmp_path / "features")
+    path = tvr / "tvr_video2dur_idx.json"
+    table = json.loads(path.read_text())
+    del table["train"], table["val"]
+    path.write_text(json.dumps(table))
+    assert built("tvr", tvr, "val", features=features).video_numbers == {}
+    path.unlink()
+    lines = tvr / "tvr_test_public_release.jsonl"
+    lines.unlink()
+    assert built("tvr", tvr, "val", features=features).video_numbers == {}
+    assert not (tvr.parent / "out/tvr/video_numbers.json").exists()
+
+
+def test_a_dataset_without_numbers_is_built_again_where_there_are_some(tvr):
+    out = tvr.parent / "out"
+    table = tvr / "tvr_video2dur_idx.json"
+    built("tvr", tvr, "val")
+    moved = {
+        split: {video: [seconds, 7 + index] for video, (seconds, index) in ones.items()}
+        for split, ones in json.loads(table.read_text()).items()
+    }
+    table.write_text(json.dumps(moved))
+    assert build_dataset("tvr", data_dir=tvr, out=out).is_new
+    assert open_corpus(out, "tvr", "val").video_numbers["v6_0"] == 113
+
+
 def test_every_annotation_of_a_query_is_kept_as_it_is(tmp_path):
     release = retrieved_releases.write_didemo(tmp_path / "raw")
     assert built("didemo", release, "train").queries[1].moments == ((6.0, 10.5),)
