@@ -533,6 +533,10 @@ def check(config: Value) -> None:
                     f"--{option}: {name} is not of recipe {config.recipe}, which has "
                     f"{known}"
                 )
+    for name in config.video_indices:
+        if name not in value.GROUPS["retrieval"]:
+            known = ", ".join(value.GROUPS["retrieval"])
+            raise UserError(f"--video_indices: {name} numbers no videos, as {known} do")
     for option in ("ratios", "batch_sizes"):
         for name, found in getattr(config, option).items():
             if found < 1:

@@ -112,6 +112,7 @@ def test_value_validates_some_tasks_on_other_splits(tmp_path):
         ({"ratios": {"tvr": 0}}, "--ratios: tvr: found 0"),
         ({"batch_sizes": {"tv": 3}}, "--batch_sizes: tv is not of recipe all"),
         ({"steps": 0}, "--steps: found 0"),
+        ({"video_indices": {"tvqa": "x"}}, "--video_indices: tvqa numbers no videos"),
         ({"channels": "subtitles", "fusion": "add"}, "--fusion add needs frames"),
     ],
 )
