@@ -170,6 +170,7 @@ def toy_walk(case: Case, variant: str, rule, with_u, dtype) -> dict[str, list]:
     config = OptimizerConfig(
         learning_rate=rule["lr"], warmup_steps=int(rule["warmup"]), eps=rule["eps"],
         b1=rule["b1"], b2=rule["b2"], weight_decay=rule["wd"],
+        skips_untouched=options["u"] != "zero",
     )  # fmt: skip
     schedule = optimizer.make_schedule(config, int(rule["total"]))
     adamw = optax.chain(
@@ -213,9 +214,6 @@ def toy_gradient(params, given, options, has_u):
         for i in range(options["accumulation"])
     ]
     grads = jax.tree.map(lambda *g: sum(g), *(grad for _, grad in parts))
-    if options["u"] == "zero":
-        # A gradient that is there, though it is nought: too small for any moment.
-        grads["u"] = jnp.where(grads["u"] == 0, 1e-30, grads["u"])
     return grads, [value for value, _ in parts]
 
 
