@@ -6,6 +6,7 @@ wrong value is found even where no result depends on it.
 """
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,11 +18,15 @@ from data_pipelines import align, official
 
 SPECIAL = official.Special(bos=0, sep=2, pad=1)
 """RoBERTa's, in every recording (README, section 1)."""
+MASK = re.compile(r"in\d?/(\w+/)?(att|mask|\w+_masks?)")
 Facts = Mapping[str, Any]
 
 
 def wrong(case: Case, interval: float | None) -> Iterator[str]:
     """What the batches of a case do not have as official collation has it."""
+    for name, array in case.arrays.items():
+        if MASK.fullmatch(name) and not np.isin(array, (0, 1)).all():
+            yield f"{name} is not of 0 and 1"
     for prefix, facts_name in batches(case):
         given, facts = case.under(prefix), case.meta.get(facts_name, {})
         if prefix == "in/query/":

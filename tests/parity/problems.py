@@ -32,6 +32,8 @@ NO_EFFECT: Mapping[str, str] = {
     r"model/vsm_loss_only.*:hparams/(?!use_all|lw_neg_ctx|lw_neg_q).*": "of a part of "
     "the loss without weight",
     r"model/(vr_\w+|vsm_scores).npz:in/targets/\d+": "spans without their loss",
+    r"model/module_functions.npz:in/(x|target|ls_logits)/\d+": "far below zero, "
+    "masked, or ignored",
     r".*:grad_rank\d_norm(64)?/.*key.bias": "rounding noise: the gradient is zero",
     r"optim/param_groups.*:opts/(optim|warmup|num_train|grad).*": "not about groups",
     r"optim/traj_(vcmr|pre).*/lr_mul": "all groups learn alike (G3)",
