@@ -54,6 +54,8 @@ class OptimizerConfig:
     """Gradients are scaled down to this global norm."""
     head_multiplier: float = 1.0
     """Learning rate of task heads relative to the encoder's (official `lr_mul`)."""
+    skips_untouched: bool = True
+    """No momentum or decay where a gradient is all zeros (see `official_adamw`)."""
 
 
 def make_optimizer(
@@ -136,7 +138,10 @@ def official_adamw(
 
     A parameter that a step does not touch (another task's head: its gradient is zero
     everywhere) is left alone, moments and counter too, as parameters whose gradient is
-    None are in the official code.
+    None are in the official code. There a gradient that was computed and is zero lets
+    momentum and decay go on; JAX cannot tell the two apart. So `skips_untouched` is for
+    runs of several tasks, or with the span loss on some batches only; without it the
+    official rule holds wherever every parameter is used.
     """
 
     def init(params):
@@ -148,7 +153,8 @@ def official_adamw(
         named, tree = jax.tree.flatten_with_path(params)
         names = [path_name(path) for path, _ in named]
         grads = tree.flatten_up_to(grads)
-        is_touched = jnp.stack([jnp.any(g != 0) for g in grads])
+        skips = config.skips_untouched
+        is_touched = jnp.stack([jnp.any(g != 0) | (not skips) for g in grads])
         # What is one number a parameter is computed for all at once: a program with
         # the same dozen scalar operations for each would take long to compile.
         rate = schedule(step) * np.array([multiplier(config, name) for name in names])

@@ -68,6 +68,21 @@ def test_a_parameter_that_a_step_does_not_touch_stays_as_it_is():
     assert state.counts.tolist() == [3, 1]
 
 
+def test_a_gradient_that_is_computed_and_zero_lets_momentum_and_decay_go_on():  # G5
+    used = dataclasses.replace(PLAIN, skips_untouched=False)
+    rule = optimizer.official_adamw(used, constant(0.1), correct_bias=False)
+    params = {"kernel": jnp.array([1.0, -2.0])}
+    # m is 0.02, then 0.018; v is 0.0008, then 0.000784.
+    expected = {0.2: [0.92836253, -1.92736253], 0.0: [0.86321503, -1.86121603]}
+    state = rule.init(params)
+    for gradient, after in expected.items():
+        grads = {"kernel": jnp.full(2, gradient) * jnp.array([1.0, -1.0])}
+        updates, state = rule.update(grads, state, params, step=0)
+        params = optax.apply_updates(params, updates)
+        np.testing.assert_allclose(params["kernel"], after, atol=2e-7)
+    assert state.counts.tolist() == [2]
+
+
 def test_biases_and_gains_are_not_decayed_but_tables_and_one_gain_are():
     names = {
         "hero/cross_modal/layers/inner/kernel": True,

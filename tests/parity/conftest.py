@@ -9,6 +9,7 @@ HERE = Path(__file__).resolve().parent
 # For the harness beside this file, and for the hand-made batches of the model's tests.
 sys.path[:0] = [str(HERE), str(HERE.parent / "hero_jax/model")]
 
+import damage  # noqa: E402
 from parity_harness import Golden, is_covered  # noqa: E402
 
 
@@ -19,6 +20,14 @@ def pytest_addoption(parser):
         default=None,
         help="a folder laid out like tests/golden (the default)",
     )
+    for name, what in {"leaves": "file", "per-array": "array"}.items():
+        parser.addoption(
+            f"--{name}",
+            metavar="N",
+            type=int,
+            default=None,
+            help=f"with test_damage.py -m slow: at most N values of each {what}",
+        )
 
 
 def golden_of(config) -> Golden:
@@ -35,6 +44,10 @@ def pytest_generate_tests(metafunc):
     for fixture, folder in {"optim_case": "optim", "e2e_case": "data/e2e"}.items():
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, cases_of(found, folder))
+    if "recorded_file" in metafunc.fixturenames:
+        folder = FOLDERS.get(metafunc.module.__name__.split(".")[-1], "")
+        files = (f for f in damage.files(found.root) if f.startswith(folder))
+        metafunc.parametrize("recorded_file", files)
 
 
 def cases_of(golden: Golden, folder: str) -> list[str]:
@@ -49,6 +62,7 @@ FOLDERS = {
     "test_data": "data/expected",
     "test_e2e": "data/e2e",
     "test_eval": "eval",
+    "test_model": "model",
     "test_lists_and_durations_are_those_of_the_databases": "data/db",
     "test_optim": "optim",
     "test_raw_annotations_hold_what_the_databases_hold": "data/raw",

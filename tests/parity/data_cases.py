@@ -8,15 +8,15 @@ import dataclasses
 import functools
 import json
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
+import record_cases
 import seeded_cases
 from parity_harness import Measured
 
-from data_pipelines import align, official, text
-from data_pipelines.schema import Subtitle
+from data_pipelines import align, official
+from data_pipelines.official_db.stores import TextDb
 
 DEFAULT_GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
@@ -35,9 +35,15 @@ class Golden:
     def interval(self):
         return self.settings["frame_interval"]
 
-    @functools.cached_property
+    @property
     def subtitles(self):
-        return self.expected_json("txtdb_tv_subtitles.db")
+        return self.records("tv_subtitles.db")
+
+    @functools.cache  # noqa: B019
+    def records(self, name):
+        """Key -> record of a text database, by our reader, in the official order."""
+        path = self.root / "data/db/txt" / name.replace(".db_", ".db/")
+        return {key: row.values for key, row in TextDb(path).rows()}
 
     @functools.cached_property
     def special(self):
@@ -156,7 +162,7 @@ def sorted_index(golden, wanted):
 def database(case):
     kind, split = re.match(r"(vcmr|didemo|msrvtt)\w*?(train|eval)_batch", case).groups()
     name = {"vcmr": "tvr"}.get(kind, kind)
-    return f"txtdb_{name}_{'train' if split == 'train' else 'val'}.db"
+    return f"{name}_{'train' if split == 'train' else 'val'}.db"
 
 
 def chosen_queries(golden, case):
@@ -166,7 +172,7 @@ def chosen_queries(golden, case):
         return [info["qids_order"][i] for i in info["indices"]]
     if "qids" in info["_meta"]:
         return info["_meta"]["qids"]
-    records = golden.expected_json(database(case))
+    records = golden.records(database(case))
     found = [q for v in info["vids"] for q in records if records[q]["vid"] == v]
     assert len(found) == info["max_num_query"] * len(info["vids"])
     return found
@@ -175,7 +181,7 @@ def chosen_queries(golden, case):
 def retrieval(golden, case):
     frames, context = limits(golden, case)
     ids = chosen_queries(golden, case)
-    records = [golden.expected_json(database(case))[i] for i in ids]
+    records = [golden.records(database(case))[i] for i in ids]
     query_videos = [record["vid"] for record in records]
     # One query an item, or one video with several queries.
     videos = golden.expected_json(case).get("vids", query_videos)
@@ -215,7 +221,7 @@ def retrieval_item(golden, case, video, frames, context):
 
 def queries_alone(golden, case):
     ids = golden.expected_json(case)["_meta"]["qids"]
-    records = [golden.expected_json(database(case))[i] for i in ids]
+    records = [golden.records(database(case))[i] for i in ids]
     videos = [record["vid"] for record in records]
     arrays = official.query_arrays([r["input_ids"] for r in records], golden.special)
     frames = golden.settings["max_clip_len"]
@@ -265,7 +271,7 @@ def question_batch(golden, case, records):
 
 def in_order(golden, name):
     """Records in the order of `id2len.json`, which is the official order."""
-    records = golden.expected_json(f"txtdb_{name}")
+    records = golden.records(name)
     return {key: records[key] for key in golden.json(f"db/txt/{name}/id2len.json")}
 
 
@@ -309,7 +315,7 @@ def caption_span(golden, record, num_frames):
 
 
 def training_captions(golden, case, videos):
-    records = golden.expected_json("txtdb_tvc_val.db_cap.db")
+    records = golden.records("tvc_val.db_cap.db")
     of_video = golden.json("db/txt/tvc_val.db/cap.db/vid2caps.json")
     spans = [
         [caption_span(golden, records[i], count) for i in of_video[video]]
@@ -324,7 +330,7 @@ def training_captions(golden, case, videos):
 
 
 def evaluated_captions(golden, case, videos):
-    records = golden.expected_json("txtdb_tvc_val.db_clip.db")
+    records = golden.records("tvc_val.db_clip.db")
     of_video = golden.json("db/txt/tvc_val.db/clip.db/vid2clips.json")
     names = [(video, i) for video, _ in videos for i in of_video[video]]
     spans = [
@@ -401,6 +407,7 @@ def subtitle_reader(golden, case):
             for video, record in golden.subtitles.items()
         },
         "vid2idx": official.split_indices(durations),
+        "kinds": kinds(golden, case),
         "vid2dur": {
             split: [{"vid_name": v, "duration": d} for v, (d, _) in videos.items()]
             for split, videos in durations.items()
@@ -408,49 +415,12 @@ def subtitle_reader(golden, case):
     }
 
 
-def toy_tokens(golden, line):
-    """The white-space tokenizer of the recording (its README, section 1)."""
-    vocab = golden.settings["vocab"]
-    ids = {".": 4, "<|endoftext|>": vocab - 5, "<mask>": vocab - 1}
-    return [
-        ids.get(word, 5 + zlib.crc32(word.encode()) % (vocab - 10))
-        for word in line.split()
-    ]
-
-
-def subtitle_records(golden, case):
+def kinds(golden, case):
+    """What the recording program made of each video, in the order of its settings."""
     counts = golden.json("db/video/tv/id2nframe.json")
-    facts = {}
-    for line in golden.lines("raw/tv_subtitles.jsonl"):
-        video, said = line["vid_name"], line["sub"]
-        facts[video] = line | official.subtitle_record(
-            [Subtitle(one["text"], one["start"], one["end"]) for one in said],
-            [toy_tokens(golden, text.official_subtitle(s["text"])) for s in said],
-            num_frames=counts[video],
-            interval=golden.interval,
-        )
-    for video, record in facts.items():
-        record["v_id"] = video
-    return {}, facts
-
-
-def query_records(golden, case):
-    """Ids of every text again: queries and statements lower-cased, captions not."""
-    facts = {}
-    for key, record in golden.expected_json(case).items():
-        names = ["q", *(f"a{i}" for i in range(9))] if "q" in record else ["desc"]
-        clean = str if "tvc" in case else text.official_query
-        ids = [toy_tokens(golden, clean(record[n])) for n in names if n in record]
-        facts[key] = record | {"input_ids": ids if "q" in record else ids[0]}
-    return {}, facts
-
-
-def caption_records(golden, case):
-    facts = golden.expected_json(case)
-    for record in facts.values():
-        for caption in record["captions"]:
-            caption["input_ids"] = toy_tokens(golden, caption["text"])
-    return {}, facts
+    names = golden.expected_json(case).get("kinds", {})
+    wanted = golden.settings.get("data_kinds", [None] * len(names))
+    return {v: {"n": counts[v], "kind": kind} for v, kind in zip(names, wanted)}
 
 
 def seeded(golden, case):
@@ -473,10 +443,7 @@ HANDLERS = {
     r"span_labels": span_labels,
     r"query_filter": query_filter,
     r"sub_tok_lmdb": subtitle_reader,
-    r"txtdb_tv_subtitles\.db": subtitle_records,
-    r"txtdb_tvc_\w+\.db_clip\.db": caption_records,
-    r"txtdb_.*\.db": query_records,
-}
+} | record_cases.HANDLERS
 
 
 def as_lists(value):
@@ -506,9 +473,8 @@ class Recorded:
 
 
 SETTINGS = {
-    *("case", "weights", "note", "batch_meta", "f32_vs_f64", "keys", "kinds"),
-    *("vids", "vids_order", "indices", "qids_order", "max_num_query"),
-    "python_random_seed",
+    *("note", "batch_meta", "f32_vs_f64"),
+    *("vids", "indices", "max_num_query", "python_random_seed"),
     *("max_clip_len", "max_txt_len", "sub_ctx_len"),
 }
 """What a recording says about how it was made; the rest has to be rebuilt."""
@@ -516,13 +482,24 @@ SETTINGS = {
 
 def check(recorded, arrays, facts):
     """Every recorded array and fact has been rebuilt, and nothing else."""
-    assert set(arrays) == set(recorded.arrays)
-    for name, wanted in recorded.arrays.items():
-        assert arrays[name].dtype == wanted.dtype, name
-        np.testing.assert_array_equal(arrays[name], wanted, err_msg=name)
-    assert set(recorded.facts) - SETTINGS <= set(facts)
-    for name in set(recorded.facts) & set(facts):
-        assert facts[name] == recorded.facts[name], name
+    found = [str(one) for one in compared(recorded, arrays, facts) if one.is_off]
+    assert not found, "\n".join(found)
+
+
+def compared(recorded, arrays, facts):
+    """Whether each array and fact is what was recorded."""
+    made = arrays | {k: facts[k] for k in facts if k in recorded.facts}
+    theirs = recorded.arrays | recorded.facts
+    names = sorted((theirs.keys() - SETTINGS) | made.keys())
+    alike = lambda n: n in made and n in theirs and is_same(made[n], theirs[n])
+    problem = lambda n: "" if alike(n) else f"{made.get(n)}, recorded {theirs.get(n)}"
+    return [Measured(name, 0.0, 0.0, problem(name)) for name in names]
+
+
+def is_same(mine, theirs):
+    if isinstance(theirs, np.ndarray):
+        return np.array_equal(mine, theirs) and mine.dtype == theirs.dtype
+    return type(mine) is type(theirs) and mine == theirs
 
 
 def names(root):
@@ -532,21 +509,22 @@ def names(root):
 def rebuild(golden, case):
     build = handler(case)
     assert build, f"{case} is a case that no handler knows"
-    return build(golden, case)
+    arrays, facts = build(golden, case)
+    return arrays, described(golden, case, arrays) | facts
+
+
+def described(golden, case, arrays):
+    """What a case says about itself, as it has to be."""
+    shapes = {name: [list(a.shape), a.dtype.name] for name, a in arrays.items()}
+    facts = {"case": case, "weights": None, "keys": shapes}
+    info = Recorded.of(golden, case).facts
+    if "vids_order" in info:
+        facts["vids_order"] = info["vids"]
+    if "qids_order" in info:
+        facts["qids_order"] = list(golden.records(database(case)))
+    return {name: value for name, value in facts.items() if name in info}
 
 
 def measured(root, case):
-    """Whether each array and fact is what was recorded."""
     golden = Golden(root)
-    recorded = Recorded.of(golden, case)
-    arrays, facts = rebuild(golden, case)
-    pairs = {name: (arrays.get(name), a) for name, a in recorded.arrays.items()}
-    pairs |= {
-        name: (facts[name], value)
-        for name, value in recorded.facts.items()
-        if name in facts
-    }
-    problem = lambda mine, theirs: (
-        "" if np.array_equal(mine, theirs) or mine == theirs else "not as recorded"
-    )
-    return [Measured(name, 0.0, 0.0, problem(*pair)) for name, pair in pairs.items()]
+    return compared(Recorded.of(golden, case), *rebuild(golden, case))

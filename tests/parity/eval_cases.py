@@ -193,7 +193,28 @@ def _suppress(predictions: list[list[float]], threshold: float) -> np.ndarray:
 def standalone(case: EvalCase) -> Both:
     meta = case.meta
     ours = metrics(meta["submission"], meta["ground_truth"], meta["use_desc_type"])
-    return flat(meta["metrics"]), flat(ours)
+    expected = flat(meta["metrics"]) | {"iou_thds": meta["iou_thds"]}
+    formed = well_formed(meta["submission"], meta["ground_truth"])
+    return expected | dict.fromkeys(formed, True), flat(ours) | formed | {
+        "iou_thds": list(THRESHOLDS)
+    }
+
+
+def well_formed(predicted: Flat, truth: list[Flat]) -> Flat:
+    """Whether answers fall in score, name known videos, and are asked of their own."""
+    indices, formed = predicted["video2idx"], {}
+    for task in (t for t in ("VCMR", "SVMR", "VR") if t in predicted):
+        for entry, query in zip(predicted[task], truth, strict=True):
+            rows = np.array(entry["predictions"])
+            own = [indices[query["vid_name"]]] if task == "SVMR" else indices.values()
+            is_formed = (
+                np.all(np.diff(rows[:, 3]) <= 0) & np.isin(rows[:, 0], [*own]).all()
+            )
+            is_formed &= entry["desc_id"] == query["desc_id"]
+            if task == "VR":
+                is_formed &= not rows[:, 1:3].any()
+            formed[f"{task}/{query['desc_id']} is well formed"] = bool(is_formed)
+    return formed
 
 
 def metrics(predicted: Flat, truth: list[Flat], use_types: bool) -> Flat:
@@ -263,7 +284,9 @@ def pipeline_vr(case: EvalCase) -> Both:
     ]
     expected = flat(meta["returned_submission"]) | _logged(meta["val_log"])
     table = metrics(ours, truth, use_types=False)
-    return expected, flat(ours) | flat({"VR": table["VR"]}, "log")
+    numbers = {id: str(q.get("sen_id", id)) for id, q in meta["query_data"].items()}
+    mine = flat(ours) | flat({"VR": table["VR"]}, "log") | {"sen_id": [*numbers]}
+    return expected | {"sen_id": [*numbers.values()]}, mine
 
 
 def pipeline_vcmr(case: EvalCase) -> Both:
@@ -272,7 +295,24 @@ def pipeline_vcmr(case: EvalCase) -> Both:
         theirs, mine = _vcmr_run(case, case.meta[name])
         expected |= {f"{name}/{key}": value for key, value in theirs.items()}
         ours |= {f"{name}/{key}": value for key, value in mine.items()}
-    return expected, ours
+    theirs, mine = _sizes(case)
+    return expected | theirs, ours | mine
+
+
+def _sizes(case: EvalCase) -> Both:
+    """What is said of lengths and queries, and what the arrays and the truth have."""
+    meta, logits = case.meta, case.arrays["st_logits"]
+    lengths = {
+        video: int(np.sum(logits[0, number] > -9e3))
+        for number, video in enumerate(meta["corpus_sorted"])
+    }
+    truth = [
+        (str(query["desc_id"]), query["vid_name"]) for query in meta["ground_truth"]
+    ]
+    queries = list(zip(map(str, meta["query_ids"]), meta["query_video"]))
+    names = ("clip_lengths", "L", "queries")
+    said = (meta["clip_lengths"], meta["L"], queries)
+    return dict(zip(names, said)), dict(zip(names, (lengths, logits.shape[-1], truth)))
 
 
 def _vcmr_run(case: EvalCase, recorded: Flat) -> Both:

@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import answer_cases
+import batch_checks
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import parity_cases
 import pretraining_cases
+from meta_checks import shapes
 from parity_harness import Arrays, Case, Golden, Measured
+from run_cases import digest
 
 from hero_jax import optimizer, pretrained
 from hero_jax.model.hero import HeroConfig
@@ -59,10 +62,48 @@ def handler(name: str) -> Callable[..., tuple[Flat, Ours]] | None:
     return found[0] if found else None
 
 
-@functools.cache
 def run(golden: Golden, name: str, dtype: str = "float32") -> tuple[Flat, Ours]:
     """(recorded, ours)"""
     return handler(name)(golden, read(golden, name), dtype)
+
+
+def wrong(golden: Golden, case: Case) -> Iterator[str]:
+    """What a case says about itself and is not so."""
+    if case.meta.get("keys", shapes(case)) != shapes(case):
+        yield "keys are not those of its arrays"
+    for key in (key for key in case.meta if key.endswith("steps")):
+        if sorted(set(case.meta[key])) != case.meta[key]:
+            yield f"{key} do not rise"
+    for name, wide in case.under("out64/").items():
+        limit = 1e-4 * max(np.abs(wide).max(), 1e-3)
+        if not np.abs(case.arrays[f"out/{name}"] - wide).max() <= limit:
+            yield f"{name} in 64 bits is not that in 32"
+    if case.name.startswith("adamw") and not needs_of_u(case) <= NEEDS_OF_U:
+        yield f"u is one of {NEEDS_OF_U}"
+    if case.name.startswith("traj"):
+        yield from batch_checks.wrong(case, golden.settings.get("frame_interval"))
+        yield from wrong_end(golden, case)
+
+
+def wrong_end(golden: Golden, case: Case) -> Iterator[str]:
+    """Of a trajectory: what it says of its options and of the parameters at its end."""
+    said, final = case.meta, case.under("final/")
+    start = golden.weights(said["weights"])
+    same = {name for name in final if np.array_equal(final[name], start[name])}
+    if set(said["never_updated"]) != same:
+        yield "never_updated are not those that end as they began"
+    if set(said["final_norm64"]) != set(final):
+        yield "final_norm64 are not of the parameters at the end"
+    worst = said["final_f32_vs_f64_worst"]
+    if max(worst.values()) != said["final_max_abs_f32_vs_f64"] or worst.keys() - final:
+        yield "final_max_abs_f32_vs_f64 is not the largest of final_f32_vs_f64_worst"
+    if [*worst.values()] != sorted(worst.values(), reverse=True):
+        yield "final_f32_vs_f64_worst does not fall"
+    if said["opts"]["optim"] != "adamw":
+        yield "optim is adamw"
+    for number, task in enumerate(said.get("tasks", ())):
+        if said[f"in{number}_meta"].get("__task__", task) != task:
+            yield f"in{number} is not of {task}"
 
 
 def measured(expected: Flat, ours: Ours) -> list[Measured]:
@@ -114,14 +155,18 @@ SCHEDULES = {
 
 
 def tables(meta: Mapping[str, Any]) -> Iterator[tuple[str, str, dict, Any, Any]]:
-    """(key, function, arguments, steps, values) of every recorded table."""
-    steps = {len(meta[key]): meta[key] for key in meta if key.endswith("steps")}
+    """(key, function, arguments, steps, values) of every recorded table.
+
+    Each is of the steps that were written before it.
+    """
+    steps: list[int] = []
     for key, values in meta.items():
+        steps = values if key.endswith("steps") else steps
         match = re.fullmatch(r"(\w+)\((.*)\)", key)
         if match:
             pairs = (pair.split("=") for pair in match[2].split(","))
             arguments = {name: float(value) for name, value in pairs}
-            yield key, match[1], arguments, steps[len(values)], values
+            yield key, match[1], arguments, steps, values
 
 
 def schedules(golden: Golden, case: Case, dtype: str) -> tuple[Flat, Ours]:
@@ -129,10 +174,12 @@ def schedules(golden: Golden, case: Case, dtype: str) -> tuple[Flat, Ours]:
     for key, function, arguments, steps, values in tables(case.meta):
         of_step = jax.jit(lambda s, f=function, a=arguments: SCHEDULES[f](s, **a))
         found = of_step(jnp.asarray(steps, dtype))
-        for step, value, mine in zip(steps, values, np.asarray(found)):
+        rows = zip(steps, values, np.asarray(found), strict=True)
+        for place, (step, value, mine) in enumerate(rows):
             # What float32 has no number for is 0.
-            expected[f"{key}/{step}"] = value if abs(value) > 1e-37 else 0.0
-            ours[f"{key}/{step}"] = mine if abs(mine) > 1e-37 else 0.0
+            name = f"{key}/{place}: {step}"
+            expected[name] = value if abs(value) > 1e-37 else 0.0
+            ours[name] = mine if abs(mine) > 1e-37 else 0.0
     return expected, Ours(ours, {".*": 2e-6})
 
 
@@ -164,12 +211,22 @@ def adamw_toy(golden: Golden, case: Case, dtype: str) -> tuple[Flat, Ours]:
     return case.under(f"{prefix}/"), Ours(ours, allowed)
 
 
+NEEDS_OF_U = {"never", "none", "zero"}
+"""How the gradient of u is where the loss does not need it."""
+
+
+def needs_of_u(case: Case) -> set[str]:
+    variants = case.meta.keys() - {"rule", "keys"}
+    return {case.meta[variant]["u"] for variant in variants}
+
+
 def toy_walk(case: Case, variant: str, rule, with_u, dtype) -> dict[str, list]:
     """Parameters, moments, losses, norms and rates after each update."""
     options = case.meta[variant]
     config = OptimizerConfig(
         learning_rate=rule["lr"], warmup_steps=int(rule["warmup"]), eps=rule["eps"],
         b1=rule["b1"], b2=rule["b2"], weight_decay=rule["wd"],
+        skips_untouched=options["u"] != "zero",
     )  # fmt: skip
     schedule = optimizer.make_schedule(config, int(rule["total"]))
     adamw = optax.chain(
@@ -213,9 +270,6 @@ def toy_gradient(params, given, options, has_u):
         for i in range(options["accumulation"])
     ]
     grads = jax.tree.map(lambda *g: sum(g), *(grad for _, grad in parts))
-    if options["u"] == "zero":
-        # A gradient that is there, though it is nought: too small for any moment.
-        grads["u"] = jnp.where(grads["u"] == 0, 1e-30, grads["u"])
     return grads, [value for value, _ in parts]
 
 
@@ -250,22 +304,40 @@ def param_groups(golden: Golden, case: Case, dtype: str) -> tuple[Flat, Ours]:
     times = layers(official_view(lambda name: optimizer.multiplier(config, name)))
     expected, ours = {}, {}
     for task, groups in case.meta["groups"].items():
-        for group in groups:
+        for number, group in enumerate(groups):
+            expected |= {f"{task}/{number}/{k}": group[k] for k in ("betas", "eps")}
+            ours |= {
+                f"{task}/{number}/betas": opts["betas"],
+                f"{task}/{number}/eps": config.eps,
+            }
             for name in group["params"]:
-                if pretrained.UNUSED.fullmatch(name):
-                    continue
-                key = any_layer(name)
                 expected[f"{task}/{name}"] = [group["lr"], group["weight_decay"]]
-                rate = opts["learning_rate"] * times[key]
-                ours[f"{task}/{name}"] = [rate, opts["weight_decay"] * decay[key]]
+                rate, is_decayed = opts["learning_rate"], decay.get(any_layer(name))
+                if is_decayed is None:  # A pooler, of which we have no path.
+                    is_decayed = optimizer.is_decayed(name.replace(".", "/"))
+                    assert pretrained.UNUSED.fullmatch(name), name
+                else:
+                    rate *= times[any_layer(name)]
+                ours[f"{task}/{name}"] = [rate, opts["weight_decay"] * is_decayed]
     return expected, Ours(ours, {".*": 1e-6})
 
 
 # --- trajectories -------------------------------------------------------------------
 
 
+WALKS: dict[tuple, tuple[Flat, Arrays]] = {}
+
+
 def trajectory(golden: Golden, case: Case, dtype: str) -> tuple[Flat, Ours]:
     """A few updates, dropout off: losses, norms, rates, parameters."""
+    key = (case.name, dtype, digest(case), golden.origin)
+    if key not in WALKS:
+        WALKS[key] = walk(golden, case, dtype)
+    return with_parameters(golden, case, dtype, *WALKS[key])
+
+
+def walk(golden: Golden, case: Case, dtype: str) -> tuple[Flat, Arrays]:
+    """(losses, norms and rates, the parameters at the end); once for equal inputs."""
     opts, rates = case.meta["opts"], case.arrays["out/lr"]
     hero, params = parity_cases.load(golden, case.meta["weights"], dtype)
     # Our paths begin with "hero": by it encoder and heads are told apart.
@@ -295,31 +367,35 @@ def trajectory(golden: Golden, case: Case, dtype: str) -> tuple[Flat, Ours]:
         found["lr"].append(schedule(step))
         updates, state = update(grads, state, params, step=step)
         params = optax.apply_updates(params, updates)
-    final = pretrained.to_official(params["hero"])
-    return with_parameters(case, dtype, found, final)
+    return found, pretrained.to_official(params["hero"])
 
 
-def with_parameters(case: Case, dtype: str, found, final) -> tuple[Flat, Ours]:
+def with_parameters(
+    golden: Golden, case: Case, dtype: str, found: Flat, final: Arrays
+) -> tuple[Flat, Ours]:
     """1e-5, or 1e-4 where Adam makes steps of rounding noise (README, section 4)."""
     is_wide = dtype == "float64"
     expected: Flat = dict(case.under("out64/" if is_wide else "out/"))
     ours: Flat = {name: np.asarray(values) for name, values in found.items()}
     absolute = {}
     noisy = case.meta["final_f32_vs_f64_worst"]
-    known = final  # all but the poolers, which officially are never updated
+    # The poolers, which we do not train, officially end as they began.
+    known = {**golden.weights(case.meta["weights"]), **final}
     norms = case.meta["final_norm64"]
     for name, theirs in case.under("final/").items():
-        if name in known and not is_wide:
+        if not is_wide:
             expected[f"final/{name}"], ours[f"final/{name}"] = theirs, known[name]
             absolute[f"final/{name}"] = max(3 * noisy.get(name, 0), 1e-5)
+        elif name in noisy:
+            key = f"final_f32_vs_f64/{name}"
+            off = np.abs(theirs - known[name].astype(np.float64)).max()
+            expected[key], ours[key], absolute[key] = noisy[name], off, 2e-7
     for name, norm in norms.items():
-        if name in known:
-            key = f"final_norm64/{name}"
-            expected[key], ours[key] = norm, np.linalg.norm(known[name])
-            size = math.sqrt(known[name].size)
-            absolute[key] = (
-                1e-7 if is_wide else max(3 * noisy.get(name, 0), 1e-5) * size
-            )
+        key = f"final_norm64/{name}"
+        expected[key] = norm
+        ours[key] = np.linalg.norm(known[name].astype(np.float64))
+        size = math.sqrt(known[name].size)
+        absolute[key] = 1e-7 if is_wide else max(3 * noisy.get(name, 0), 1e-5) * size
     return expected, Ours(ours, {".*": 1e-7 if is_wide else 1e-4}, absolute)
 
 

@@ -134,6 +134,12 @@ class Golden:
         return dataclasses.replace(config, dropout_kind="hash", official=True)
 
     @property
+    def origin(self) -> tuple[str, ...]:
+        """Where weights and sizes are from; links are followed."""
+        names = ("weights", "config", "meta.json", INVENTORY)
+        return tuple(str((self.root / name).resolve()) for name in names)
+
+    @property
     def settings(self) -> Mapping[str, Any]:
         return json.loads((self.root / "meta.json").read_text("utf-8"))["settings"]
 
@@ -146,6 +152,8 @@ class Result:
     gradients: Arrays | None = None
     of_ranks: tuple[Arrays, ...] = ()
     """Where several ranks were recorded: the gradient of each, before the mean."""
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What a case also says in words or lists, under the names it has there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +189,10 @@ def measured(case: Case, result: Result, dtype: str = "float32") -> list[Measure
             tolerance = output_tolerance(case, name, dtype)
             actual = result.outputs.get(name)
             found += measure(prefix + name, actual, expected, tolerance)
+    for name in result.facts.keys() & case.meta.keys():
+        is_same = result.facts[name] == case.meta[name]
+        problem = "" if is_same else f"{case.meta[name]}, found {result.facts[name]}"
+        found.append(Measured(name, 0.0, 0.0, problem))
     if case.gradients or "grad_none" in case.meta:
         found += measured_gradients(case, result.gradients)
         found += measured_norms(case, result, dtype)

@@ -36,8 +36,9 @@ INTRODUCTION = """\
 What this code computes beside what the official PyTorch code computed, on the recorded
 cases of `tests/golden` (tiny models, the official classes on a CPU; see its README).
 `pytest tests/parity` fails where a difference exceeds its tolerance, where a recorded
-file is not read, or where one recorded value is changed; with `--golden DIR` it checks
-any other recording of that layout. `make parity` rewrites this page.
+file is not read, or where one recorded value is changed on which anything depends
+(`tests/parity/problems.py` names the others, with reasons); with `--golden DIR` it
+checks any other recording of that layout. `make parity` rewrites this page.
 
 A row shows, of everything compared in a case, what came closest to its tolerance:
 difference / tolerance. Differences are shares of the largest value of their array, of a

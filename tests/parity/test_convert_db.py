@@ -62,14 +62,9 @@ class Converted(data_cases.Golden):
         pairs = zip(self.whole.videos, self.whole.features)
         return {f"{video.video_id}/get_dump": frames for video, frames in pairs}
 
-    def expected_json(self, case):
-        if not case.startswith("txtdb_"):
-            return super().expected_json(case)
-        name = case.removeprefix("txtdb_").removesuffix(".db")
-        return self._records(name)
-
     @functools.cache  # noqa: B019
-    def _records(self, name):
+    def records(self, name):
+        name = name.removesuffix(".db")
         if name == "tv_subtitles":
             return dialogues(self.whole)
         corpus = open_corpus(self.out, *SPLIT_OF[name])

@@ -1,12 +1,12 @@
 """Every recorded case of the official model, and that the check can fail."""
 
 import dataclasses
-import re
 import shutil
-import zlib
 
+import batch_checks
 import jax
-import numpy as np
+import meta_checks
+import noticing
 import pytest
 from parity_harness import is_covered, mismatches
 from run_cases import run
@@ -26,46 +26,25 @@ def test_outputs_and_gradients_are_the_official_ones(golden, case_name):
     assert not found, "\n".join(found)
 
 
-def test_one_wrong_value_in_a_case_is_noticed(golden, case_name):
-    """One recorded output, one in 64 bits, one gradient and one norm, by chance."""
-    case, result = golden.case(case_name), run(golden, case_name)
-    rng = np.random.default_rng(zlib.crc32(case_name.encode()))
-    for prefix in (("out/",), ("out64/",), ("grad/", "avg_grad/")):
-        if names := [n for n in case.arrays if n.startswith(prefix)]:
-            name = str(rng.choice(names))
-            arrays = {**case.arrays, name: damaged(case.arrays[name], rng)}
-            found = mismatches(dataclasses.replace(case, arrays=arrays), result)
-            assert len(found) == 1, f"{name}: {found}"
-    for key in (key for key in case.meta if re.fullmatch(r"(avg_)?grad_.*norm", key)):
-        name = max(case.meta[key], key=case.meta[key].get)
-        norms = case.meta[key] | {name: case.meta[key][name] * 1.01}
-        meta = {**case.meta, key: norms}
-        found = mismatches(dataclasses.replace(case, meta=meta), result)
-        assert len(found) == 1, f"{key} {name}: {found}"
-
-
-def damaged(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One value off by a hundredth of the largest."""
-    array = np.array(array)
-    array[tuple(rng.integers(array.shape))] += 0.01 * max(np.abs(array).max(), 0.1)
-    return array
-
-
 def test_what_a_case_says_about_itself_is_so(golden, case_name):
-    """Shapes and types of its arrays, and how far its 32 bits are from its 64."""
+    """Shapes, norms and rounding; and its batch is as our collation makes it."""
     case = golden.case(case_name)
-    recorded = {name: [list(a.shape), a.dtype.name] for name, a in case.arrays.items()}
-    assert recorded == case.meta.get("keys", recorded)
-    for name, said in case.meta.get("f32_vs_f64", {}).items():
-        narrow, wide = case.arrays[f"out/{name}"], case.arrays[f"out64/{name}"]
-        worst = np.abs(narrow - wide.astype(np.float64)).max(initial=0)
-        assert said["max_abs"] == pytest.approx(worst, abs=1e-12), name
-    norms = case.meta.get("grad_norm64", {})
-    if norms and "grad_total_norm64" in case.meta:
-        total = np.sqrt(sum(norm**2 for norm in norms.values()))
-        assert case.meta["grad_total_norm64"] == pytest.approx(total, rel=1e-6)
-        zeros = [name for name, norm in norms.items() if norm < 1e-10 * total]
-        assert set(case.meta.get("grad_numerically_zero", zeros)) == set(zeros)
+    assert list(meta_checks.wrong(golden, case)) == []
+    assert list(batch_checks.wrong(case, golden.settings.get("frame_interval"))) == []
+
+
+def test_one_wrong_value_is_noticed(golden, recorded_file):
+    leaves = noticing.some(golden.root, recorded_file, 2, needs_model=False)
+    assert noticing.unnoticed(golden.root, leaves) == []
+
+
+def test_one_wrong_input_of_a_module_is_noticed(golden):
+    names = [name for name in golden.names() if name.startswith("module_")]
+    for name in names:
+        file = f"model/{name}.npz"
+        leaves = noticing.some(golden.root, file, 10, needs_model=True)
+        inputs = [leaf for leaf in leaves if leaf.path[0].startswith("in/")]
+        assert noticing.unnoticed(golden.root, inputs[:1]) == []
 
 
 def test_a_case_without_a_handler_fails(golden, tmp_path):

@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
+import damage
 import numpy as np
 import pytest
 from parity_harness import Golden
@@ -156,19 +158,40 @@ def test_tolerances_are_those_of_the_cases(golden):
     if not path.exists():
         pytest.skip("not part of this set")
     recorded = json.loads(path.read_text())
-    assert set(golden.names()) <= set(recorded)
-    for name in golden.names():
-        shares = golden.case(name).meta["f32_vs_f64"].values()
-        worst = max((one["rel_to_scale"] for one in shares), default=0)
-        assert recorded[name]["out_rel_to_scale"] == pytest.approx(worst), name
+    assert set(recorded) == set(golden.names())
+    for name, said in recorded.items():
+        meta = golden.case(name).meta
+        arrays = [{"rel_to_scale": 0, "max_abs": 0}, *meta["f32_vs_f64"].values()]
+        found = {
+            "out_rel_to_scale": max(one["rel_to_scale"] for one in arrays),
+            "out_max_abs": max(one["max_abs"] for one in arrays),
+            "grad_norm_rel": meta.get("grad_norm_f32_vs_f64_maxrel", 0),
+        }
+        assert said == found, name
 
 
-def test_the_list_of_arrays_names_every_case(golden):
-    path = golden.root / "KEYS.md"
-    if not path.exists():
+def test_cases_are_those_of_the_list_of_arrays(golden):
+    if not (golden.root / "KEYS.md").exists():
         pytest.skip("not part of this set")
-    text = path.read_text("utf-8")
-    assert not [n for n in golden.names() if f"model/{n}.npz\n" not in text]
+    assert too_many_or_few(golden.root) == set()
+
+
+def too_many_or_few(root):
+    """Files of KEYS.md that are not there, and those of cases that it does not list."""
+    listed = set(re.findall(r"^## (\S+)$", (root / "KEYS.md").read_text("utf-8"), re.M))
+    missing = {name for name in listed if not (root / name).exists()}
+    return missing | set(damage.files(root)) - listed
+
+
+def test_a_case_that_is_gone_or_new_is_noticed(golden, tmp_path):
+    if not (golden.root / "KEYS.md").exists():
+        pytest.skip("not part of this set")
+    for number, file in enumerate(damage.files(golden.root)[::20]):
+        place = damage.link_all_but(golden.root, file, tmp_path / str(number))
+        assert too_many_or_few(tmp_path / str(number)) == {file}
+        place.with_stem("a_new_name").touch()
+        other = str(Path(file).with_stem("a_new_name"))
+        assert too_many_or_few(tmp_path / str(number)) == {file, other}
 
 
 def test_any_folder_of_the_layout_can_be_checked(golden, tmp_path):
