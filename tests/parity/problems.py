@@ -26,6 +26,7 @@ NO_EFFECT: Mapping[str, str] = {
     r".*:param_scale": "how weights were drawn",
     r".*[:/](drop_svmr_prob|distributed_eval|(query_)?batch_size)": "chance; work in "
     "parts",
+    r"data/e2e/vr_.*:video_batch_size": "no spans, which padding reaches (H-12)",
     r"model/(vsm_scores|vcmr_infer|vsm_one_video).*:hparams/.*": "no loss that ranks",
     r".*:hparams/(hard_pool_size|hard_neg_weight)": "without hard negatives",
     r"model/vsm_loss_lse.*:hparams/margin": "the other ranking loss has none (B3)",
