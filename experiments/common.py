@@ -145,7 +145,8 @@ def check_options(config: Any, counts: Sequence[str]) -> None:
     shared = {name: n for name, n in LEAST.items() if hasattr(config, name)}
     least = dict.fromkeys(counts, 1) | {"seed": 0} | shared
     for name, smallest in least.items():
-        if (found := getattr(config, name)) < smallest:
+        found = getattr(config, name)
+        if found is not None and found < smallest:
             raise UserError(f"--{name}: found {found}, expected {smallest} or more")
     if config.width < 1 or config.width % NUM_HEADS:
         raise UserError(

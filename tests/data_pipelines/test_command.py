@@ -98,6 +98,8 @@ def interrupted(command, seen):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Ctrl-C is ignored in the background, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 60
         while not seen():

@@ -119,5 +119,5 @@ def test_the_numbers_of_any_task_can_be_shown():
 
 
 def test_a_language_matrix_is_shown_as_tables():
-    cell = {"VR": None, "num_queries": 0, "num_videos": 2, "by_type": {}}
+    cell = {"VR": None, "num_queries": 3, "num_videos": 2, "by_type": {}}
     assert "queries down, subtitles across" in report.shown("run", {"en": {"en": cell}})
