@@ -393,10 +393,11 @@ def check(config: TrainConfig) -> None:
             f"pack_groups: found {config.pack_groups}; expected 1 or a multiple of "
             f"mesh.data {config.mesh.data}"
         )
-    if config.adapters and config.optimizer.kind != "official":
+    rule = config.optimizer
+    if config.adapters and not (rule.kind == "official" and rule.skips_untouched):
         raise UserError(
-            "optimizer.kind: found optax beside adapters; its weight decay changes "
-            "the encoder, which has to stay as it is: choose official"
+            "optimizer: found a rule whose weight decay changes the encoder, which has "
+            'to stay beside adapters: choose kind "official" with skips_untouched'
         )
     for name, task in config.tasks.items():
         sharding.check_batch_size(name, task.batch_size, config.mesh)

@@ -81,7 +81,8 @@ def test_a_run_goes_on_with_its_own_adapters_alone(tmp_path):
         train(other, tmp_path / "run")
 
 
-def test_a_rule_that_would_change_what_is_frozen_is_refused(tmp_path):
-    optimizer = OptimizerConfig(kind="optax")
-    with pytest.raises(UserError, match="choose official"):
+@pytest.mark.parametrize("change", [{"kind": "optax"}, {"skips_untouched": False}])
+def test_a_rule_that_would_change_what_is_frozen_is_refused(tmp_path, change):
+    optimizer = OptimizerConfig(**change)
+    with pytest.raises(UserError, match="beside adapters"):
         train(dataclasses.replace(CONFIG, optimizer=optimizer), tmp_path / "run")
