@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from experiments.crosslingual.study import Study
 from hero_jax.errors import UserError
 from tests.experiments.mtvr_releases import write_release
 
+GRID_FILE = Path(__file__).parents[2] / "docs/study/grid.json"
 GRID = Grid(
     arms=("vsm", "info_nce"),
     seeds=1,
@@ -27,6 +29,11 @@ GRID = Grid(
     width=8,
     batch_size=8,
 )
+
+
+def test_the_published_grid_can_be_gone_on_with():
+    """A field added to `Grid` must be added to the declaration, too."""
+    study.declare(GRID_FILE, PRESETS["full"])
 
 
 def test_the_declared_grid_is_the_one_of_the_protocol():
