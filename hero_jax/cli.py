@@ -97,9 +97,9 @@ class Export:
 
     run: tyro.conf.Positional[Path]
     """A run directory."""
-    to: Literal["official", "folder", "stablehlo"]
+    to: Literal["official", "folder", "stablehlo", "onnx"]
     """A .pt file for the official code; a folder that hero_jax.load searches without
-    the dataset; or programs that run without this package."""
+    the dataset; or programs that run without this package, or without JAX."""
     out: Path
     """The file or folder to write."""
     split: str = "test"
@@ -112,8 +112,10 @@ class Export:
             export.to_official(self.run, self.out, is_legacy=self.legacy)
         elif self.to == "folder":
             export.to_folder(self.run, self.out, split=self.split)
-        else:
+        elif self.to == "stablehlo":
             export.to_stablehlo(self.run, self.out)
+        else:
+            export.to_onnx(self.run, self.out)
         print(self.out)
 
 

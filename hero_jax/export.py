@@ -3,6 +3,7 @@
     official     one .pt state dict that the official code loads
     folder       config.json, model.safetensors, tokenizers/, corpora/, README.md
     stablehlo    programs that run without this package (`programs.py`)
+    onnx         the same for other runtimes (`onnx_programs.py`)
 
 Folders are written whole or not at all, with the SHA-256 of every file in a manifest.
 """
@@ -21,6 +22,7 @@ from hero_jax import (
     carried,
     checkpoint,
     exported,
+    onnx_programs,
     pretrained,
     programs,
     search,
@@ -29,6 +31,7 @@ from hero_jax import (
 from hero_jax import config as configs
 from hero_jax.carried import Carried
 from hero_jax.errors import UserError
+from hero_jax.model.hero import HeroConfig
 from hero_jax.model_card import model_card
 from hero_jax.paths import named_leaves
 from hero_jax.tasks.source import Source
@@ -105,12 +108,24 @@ def to_folder(run: Path, out: Path, *, split: str) -> None:
 
 def to_stablehlo(run: Path, out: Path) -> None:
     """Writes the model as programs that run without this package."""
+    _to_programs(run, out, programs.write)
+
+
+def to_onnx(run: Path, out: Path) -> None:
+    """Writes the model as programs that run without JAX; needs the extra `onnx`."""
+    onnx_programs.converter()  # says what is missing before anything is read
+    _to_programs(run, out, onnx_programs.write)
+
+
+def _to_programs(
+    run: Path, out: Path, write: Callable[[HeroConfig, PyTree, Path], None]
+) -> None:
     run_dir = search.find_run(run)
     config = search.read_config(run_dir)
     _check_programs(config, run_dir)
     params = exported.load_params(run_dir)
     with whole_folder(out) as folder:
-        programs.write(config.model, params["hero"], folder)
+        write(config.model, params["hero"], folder)
 
 
 def _check_programs(config: TrainConfig, run_dir: Path) -> None:

@@ -110,12 +110,17 @@ def write(config: HeroConfig, params: PyTree, folder: Path) -> None:
 
 def exported(program: Program) -> export.Exported:
     """The program for one device, with its letters as free sizes."""
+    inputs = symbolic_inputs(program)
+    return export.export(jax.jit(program.function), platforms=PLATFORMS)(*inputs)
+
+
+def symbolic_inputs(program: Program) -> list[jax.ShapeDtypeStruct]:
+    """What goes in, with letters in the place of sizes."""
     scope = export.SymbolicScope()
-    inputs = [
+    return [
         jax.ShapeDtypeStruct(export.symbolic_shape(shape, scope=scope), dtype)
         for dtype, shape in program.inputs.values()
     ]
-    return export.export(jax.jit(program.function), platforms=PLATFORMS)(*inputs)
 
 
 def _texts(tokens: Array, num_tokens: Array) -> TextBatch:

@@ -20,9 +20,13 @@ def gather(
     of its own block (layout.py).
     """
     blocks = vectors.reshape(num_groups, -1, vectors.shape[-1])
-    places = _or_nowhere(index.reshape(num_groups, -1), blocks.shape[1])
-    take = lambda block, place: block.at[place].get(mode="fill", fill_value=0)
-    return jax.vmap(take)(blocks, places).reshape(*index.shape, -1)
+    places = index.reshape(num_groups, -1)
+    found = (
+        jax.vmap(_take)(blocks, places)
+        if num_groups > 1
+        else _take(blocks[0], places[0])
+    )
+    return found.reshape(*index.shape, -1)
 
 
 def sum_at(
@@ -40,7 +44,15 @@ def sum_at(
     add = lambda block, place: (
         jnp.zeros((size, width), vectors.dtype).at[place].add(block, mode="drop")
     )
+    if num_groups == 1:  # a scatter in each block has no counterpart in ONNX
+        return add(blocks[0], places[0]).reshape(*shape, width)
     return jax.vmap(add)(blocks, places).reshape(*shape, width)
+
+
+def _take(block: Float[Array, "N D"], place: Int[Array, " M"]) -> Float[Array, "M D"]:
+    """The gather that fills would do the same, but ONNX has none."""
+    taken = jnp.asarray(block).at[jnp.maximum(place, 0)].get(mode="promise_in_bounds")
+    return jnp.where(place[:, None] < 0, 0, taken)
 
 
 def _or_nowhere(index: Int[Array, "G N"], size: Size) -> Int[Array, "G N"]:

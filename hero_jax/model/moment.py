@@ -157,8 +157,8 @@ def boundary_logits(
     if not numerics.official:
         similarity = jnp.where(frame_mask, similarity, 0)
     num_frames, reach = similarity.shape[-1], len(weights) // 2
-    edges = [(0, 0)] * (similarity.ndim - 1) + [(reach, reach)]
-    around = jnp.pad(similarity, edges)
+    edge = jnp.zeros((*similarity.shape[:-1], reach), similarity.dtype)
+    around = jnp.concatenate([edge, similarity, edge], axis=-1)
     logits = sum(
         weights[k] * around[..., k : k + num_frames] for k in range(len(weights))
     )
