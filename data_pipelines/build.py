@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
 DATASETS = (
     "microtv", "mtvr", "mtvr_split", "mtvr_loo", "mtvr_loo_synthetic", "mtvr_tvc",
-    "youcook2_loo", "vatex_loo",
+    "mtvr_loo_translated", "mtvr_loo_translated_bare", "youcook2_loo", "vatex_loo",
     "tvqa", "how2qa", "vlep", "violin", "tvc", "yc2c", "vatex_en_c",
     "tvr", "how2r", "didemo", "msrvtt", "yc2r", "vatex_en_r",
 )  # fmt: skip
-IN_FOLDS = ("mtvr_loo", "mtvr_loo_synthetic", "mtvr_tvc", "youcook2_loo", "vatex_loo")
+IN_FOLDS = (
+    "mtvr_loo", "mtvr_loo_synthetic", "mtvr_loo_translated", "mtvr_loo_translated_bare",
+    "mtvr_tvc", "youcook2_loo", "vatex_loo",
+)  # fmt: skip
 """Datasets of which `--fold` names a fifth."""
 
 
@@ -149,6 +152,8 @@ def _builder_of(dataset: str) -> "type[CorpusBuilder]":
         "mtvr_split": mtvr_split.MtvrSplit,
         "mtvr_loo": mtvr_loo.MtvrLoo,
         "mtvr_loo_synthetic": mtvr_loo.MtvrLooSynthetic,
+        "mtvr_loo_translated": mtvr_loo.MtvrLooTranslated,
+        "mtvr_loo_translated_bare": mtvr_loo.MtvrLooTranslatedBare,
         "mtvr_tvc": mtvr_tvc.MtvrTvc,
         "youcook2_loo": youcook2_loo.YouCook2Loo,
         "vatex_loo": vatex_loo.VatexLoo,

@@ -11,7 +11,7 @@ Where subtitles are not public, the timed descriptions of a video stand for them
 The five folds hold out each query of a video with five once, in the split `all`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from data_pipelines.builders.folds import (
     NUM_FOLDS,
@@ -24,8 +24,18 @@ from data_pipelines.builders.folds import (
 from data_pipelines.builders.raw import RawCorpus, Request
 from data_pipelines.schema import Query, Subtitle
 
+Learnt = Callable[[Query], Query]
+"""What training reads of a query."""
 
-def leave_one_out(name: str, release: Release, request: Request) -> RawCorpus:
+
+def as_it_is(query: Query) -> Query:
+    """Training reads what the others read."""
+    return query
+
+
+def leave_one_out(
+    name: str, release: Release, request: Request, learnt: Learnt = as_it_is
+) -> RawCorpus:
     """The dataset `<name>_fold<k>`: splits train, val, test and all."""
     told = asked_videos(release, request.tally, at_least=2)
     dealt = deal(told, request.fold)
@@ -33,7 +43,8 @@ def leave_one_out(name: str, release: Release, request: Request) -> RawCorpus:
     def tell(video_id: str, split: str) -> tuple[Dialogue, Sequence[Query]]:
         queries = told[video_id]
         if split == "train":
-            return dialogue(queries, release.languages), queries
+            read = [*map(learnt, queries)]
+            return dialogue(read, release.languages), read
         # Another query in each fold, and another position from video to video.
         number = dealt.rank[video_id] // NUM_FOLDS + dealt.fold
         held = queries[number % len(queries)]

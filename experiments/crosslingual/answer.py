@@ -65,6 +65,9 @@ COMPARED: Mapping[str, tuple[tuple[str, ...], Mapping[str, tuple[str, str]]]] = 
     "aided": (("english_only",), AIDED),
 }
 """Exploratory family -> the families its arms are compared with, and how."""
+CONFIRMED = ("confirmatory", "english_only", "replication", "longer")
+EXPLORED_CORPORA = ("evidence", "translated")
+"""Families that are sections of their own on every corpus; which rest on a plan."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +142,7 @@ def of_families(
     found: Sequence[Record], ranked: Sequence[Mapping[str, Any]]
 ) -> Iterator[Section]:
     """The sections of every family and corpus that has cells."""
-    for name in ("confirmatory", "english_only", "replication", "longer", "evidence"):
+    for name in (*CONFIRMED, *EXPLORED_CORPORA):
         for corpus in corpora_of(found, name):
             family = Family.of(found, name, corpus)
             parts = (facts, endpoint, arms, main_effects, ingredients)
@@ -237,7 +240,7 @@ EXPLORATORY: Correction = ("BH", significance.benjamini_hochberg)
 
 
 def correction(family: Family) -> Correction:
-    return EXPLORATORY if family.name == "evidence" else CONFIRMATORY
+    return EXPLORATORY if family.name in EXPLORED_CORPORA else CONFIRMATORY
 
 
 def effects(

@@ -54,6 +54,7 @@ ANNOTATED: Mapping[str, Any] = {
     "num_annotated_queries": 2,
 }
 """Where queries are no subtitles: those of a video's five that a step reads."""
+TRANSLATED = "The Chinese that training reads is Google's; what is judged is human."
 SYNTHETIC = synthetic.Options(signal_to_noise=1.0, seed=0)
 CORPORA: Mapping[str, StudyCorpus] = {
     "mtvr_loo": StudyCorpus("none (zeros)", 8000, LEAVE_ONE_OUT),
@@ -90,6 +91,16 @@ CORPORA: Mapping[str, StudyCorpus] = {
         LEAVE_ONE_OUT,
         release="mtvr_loo",
         is_synthetic=True,
+    ),
+    "mtvr_loo_translated": StudyCorpus(
+        "none (zeros)", 8000, LEAVE_ONE_OUT, release="mtvr_loo", note=TRANSLATED
+    ),
+    "mtvr_loo_translated_bare": StudyCorpus(
+        "none (zeros)",
+        8000,
+        LEAVE_ONE_OUT,
+        release="mtvr_loo",
+        note=f"{TRANSLATED} Its Latin letters are left out.",
     ),
     "microtv": StudyCorpus(
         "colours and motion of generated videos",

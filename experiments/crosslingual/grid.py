@@ -9,6 +9,7 @@
     curve          1 seed an arm, twice the steps, validated on the way
     aided          English alone with something that aligns languages, 3 seeds
     evidence       3 arms on other evidence about the videos, 3 seeds
+    translated     the primary contrast, learnt from machine translations, 3 seeds
 
 Arms differ in their objective and span loss alone. Seeds are paired: an arm's seed k
 has the initial parameters, the batches and the dropout of every other arm's seed k.
@@ -154,6 +155,7 @@ class Grid:
     corpus: str = "mtvr_loo"
     replications: tuple[str, ...] = ("microtv", "youcook2_loo")
     evidence: tuple[str, ...] = ("mtvr_tvc", "vatex_loo", "mtvr_loo_synthetic")
+    translated: tuple[str, ...] = ("mtvr_loo_translated", "mtvr_loo_translated_bare")
     ingredients: tuple[str, ...] = tuple(INGREDIENTS)
     aided: tuple[str, ...] = tuple(AIDED)
     steps: Mapping[str, int] = dataclasses.field(
@@ -164,6 +166,8 @@ class Grid:
             "mtvr_tvc": 400,
             "vatex_loo": 400,
             "mtvr_loo_synthetic": 400,
+            "mtvr_loo_translated": 400,
+            "mtvr_loo_translated_bare": 400,
         }
     )
     """Updates of a cell, by corpus: about a minute each on two cores."""
@@ -171,7 +175,7 @@ class Grid:
     """Times the steps of the longer confirmation."""
     longer_seeds: int = 3
     exploratory_seeds: int = 3
-    """Of `aided` and `evidence`."""
+    """Of `aided`, `evidence` and `translated`."""
     width: int = 64
     """Width of the small HERO."""
     layers: int = 1
@@ -186,6 +190,7 @@ PRESETS: Mapping[str, Grid] = {  # "accelerator" is for real features of real vi
         corpus="mtvr_split",
         replications=("mtvr_loo", "vatex_loo", "youcook2_loo"),
         evidence=("mtvr_tvc",),
+        translated=(),
         steps={
             "mtvr_split": 5000,
             "mtvr_loo": 2000,
@@ -201,6 +206,7 @@ PRESETS: Mapping[str, Grid] = {  # "accelerator" is for real features of real vi
         seeds=1,
         replications=(),
         evidence=(),
+        translated=(),
         ingredients=(),
         aided=(),
         steps={"mtvr_loo": 4},
@@ -243,6 +249,7 @@ def cells(grid: Grid, chosen: Mapping[str, int]) -> list[Cell]:
         _curve,
         _aided,
         _evidence,
+        _translated,
     )
     found = [cell for family in families for cell in family(grid)]
     return [dataclasses.replace(c, trial=chosen[tuned_as(c.arm)]) for c in found]
@@ -294,6 +301,13 @@ def _evidence(grid: Grid) -> Iterator[Cell]:
         for corpus in grid.evidence:
             for arm in _among(grid.arms, REPLICATED):
                 yield Cell("evidence", corpus, arm, 0, seed, grid.steps[corpus])
+
+
+def _translated(grid: Grid) -> Iterator[Cell]:
+    for seed in range(grid.exploratory_seeds):
+        for corpus in grid.translated:
+            for arm in _among(grid.arms, CONTRASTED):
+                yield Cell("translated", corpus, arm, 0, seed, grid.steps[corpus])
 
 
 def _curve(grid: Grid) -> Iterator[Cell]:

@@ -14,7 +14,7 @@ from hero_jax.pipeline import Pipeline
 from tests.data_pipelines import miniature
 from tests.experiments.mtvr_releases import write_captions, write_release
 
-NEW = ("mtvr_tvc", "vatex_loo", "mtvr_loo_synthetic")
+NEW = ("mtvr_tvc", "vatex_loo", "mtvr_loo_synthetic", "mtvr_loo_translated")
 
 
 @pytest.fixture(scope="module")

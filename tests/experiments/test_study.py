@@ -20,6 +20,7 @@ GRID = Grid(
     seeds=1,
     replications=(),
     evidence=(),
+    translated=(),
     ingredients=("info_nce_mean", "info_nce_jsd"),
     aided=("vsm+tli", "info_nce+code_switch"),
     exploratory_seeds=1,
@@ -50,6 +51,7 @@ def test_the_declared_grid_is_the_one_of_the_protocol():
     assert count("ingredients") == 4 * 6
     assert count("aided") == 2 * 4 * 3
     assert count("evidence") == 3 * 3 * 3
+    assert count("translated") == 2 * 2 * 3
     assert {cell.trial for cell in rest} == {3}
     names = [cell.name for cell in (*first, *rest)]
     assert len(set(names)) == len(names)
