@@ -95,9 +95,14 @@ def to_folder(run: Path, out: Path, *, split: str) -> None:
     with whole_folder(out) as folder:
         portable = _with_sources(config, lambda s: _portable(s, folder))
         tasks = {name: one.portable() for name, one in portable.tasks.items()}
-        portable = dataclasses.replace(portable, tasks=tasks, start=None)
+        portable = dataclasses.replace(portable, tasks=tasks, start=None, encoders={})
         configs.save(portable, folder / exported.CONFIG)
-        leaves = {n: np.asarray(leaf) for n, leaf in named_leaves(params).items()}
+        teachers = tuple(f"{place}/" for place in config.encoders)
+        leaves = {
+            name: np.asarray(leaf)
+            for name, leaf in named_leaves(params).items()
+            if not name.startswith(teachers)
+        }
         safetensors.numpy.save_file(leaves, folder / exported.MODEL)
         searcher = search.searcher_of(config, params)
         if searcher is not None:

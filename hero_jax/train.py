@@ -49,6 +49,9 @@ class TrainConfig:
     """Updates."""
     start: Start | None = None
     """Weights to begin with; None begins with random ones."""
+    encoders: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    """Parts of the parameters that begin as the encoder of another run, such as
+    `heads_moments/teacher_0`: path -> run directory."""
     seed: int = 77
     """Of parameters, dropout, the order of the data and the mixture of tasks."""
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -160,11 +163,13 @@ class Run:
     def begin(self) -> TrainState:
         """A fresh state, with the weights to begin with in it if there are any."""
         state = self.learner.initial_state()
-        if self.config.start is None:
-            return state
-        params, left = warm_start.begin(
-            self.config.start, state.params, self.config.model
-        )
+        params, left = state.params, None
+        if self.config.start is not None:
+            params, left = warm_start.begin(
+                self.config.start, params, self.config.model
+            )
+        for place, run_dir in self.config.encoders.items():
+            params = warm_start.put_encoder(params, place, run_dir)
         if left is not None and jax.process_index() == 0:
             carried.save(left, self.run_dir)
         return dataclasses.replace(state, params=params)
@@ -393,11 +398,12 @@ def check(config: TrainConfig) -> None:
             f"pack_groups: found {config.pack_groups}; expected 1 or a multiple of "
             f"mesh.data {config.mesh.data}"
         )
-    rule = config.optimizer
-    if config.adapters and not (rule.kind == "official" and rule.skips_untouched):
+    rule, frozen = config.optimizer, config.adapters or config.encoders
+    if frozen and not (rule.kind == "official" and rule.skips_untouched):
         raise UserError(
-            "optimizer: found a rule whose weight decay changes the encoder, which has "
-            'to stay beside adapters: choose kind "official" with skips_untouched'
+            "optimizer: found a rule whose weight decay changes the encoder beside "
+            "adapters, or teachers, which have to stay: choose kind "
+            '"official" with skips_untouched'
         )
     for name, task in config.tasks.items():
         sharding.check_batch_size(name, task.batch_size, config.mesh)

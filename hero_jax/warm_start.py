@@ -80,6 +80,27 @@ def _from_run(run_dir: Path, params: PyTree) -> tuple[PyTree, Carried | None]:
     return _replaced(params, shared, str(run_dir)), origin
 
 
+def put_encoder(params: PyTree, place: str, run_dir: Path) -> PyTree:
+    """`params` with the encoder of a run at `place`, such as `heads_moments/teacher_0`.
+
+    Raises WeightsError where the run has another encoder than stands there.
+    """
+    source = exported.load_params(run_dir)
+    theirs = named_leaves(source["hero"])
+    values = {f"{place}/{name}": leaf for name, leaf in theirs.items()}
+    mine = [name for name in named_leaves(params) if name.startswith(f"{place}/")]
+    if not mine:
+        raise WeightsError(
+            f"{run_dir}: encoders: the model has no parameters at {place}"
+        )
+    if missing := [name for name in mine if name not in values]:
+        raise WeightsError(
+            f"{run_dir}: has no {missing[0].removeprefix(place + '/')}, which {place} "
+            "needs; give it the configuration of this run"
+        )
+    return _replaced(params, values, str(run_dir))
+
+
 def _from_hero(
     path: Path, state: Mapping[str, Any], params: PyTree
 ) -> tuple[PyTree, Carried]:

@@ -2,8 +2,9 @@
 
     python -m experiments.crosslingual.answer --out docs/study
 
-Reads OUT/cells and writes OUT/tables.md and, with the curves, OUT/tables.html. A table
-says on how many seeds it rests, and is left out while its cells are missing.
+Reads OUT/cells and writes OUT/tables.md and, with plots and behind the words of
+OUT/report.md where they are written, OUT/report.html. A table says on how many seeds it
+rests, and is left out while its cells are missing.
 """
 
 import dataclasses
@@ -20,9 +21,11 @@ from experiments.crosslingual import contrasts, controls, language_tables, recor
 from experiments.crosslingual.contrasts import Family, Measure, Term, across, within
 from experiments.crosslingual.corpora import CORPORA
 from experiments.crosslingual.grid import AIDS, ARMS, PRIMARY, SECONDARY, VARIANTS
+from experiments.crosslingual.intervals import Estimate
 from experiments.crosslingual.pages import (
     Block,
     Figure,
+    Intervals,
     Section,
     Table,
     as_html,
@@ -90,8 +93,10 @@ def main() -> None:
         )
     sections = tables(found, controls.read_all(config.out / "controls"))
     write_whole(config.out / "tables.md", as_markdown(TITLE, sections))
-    write_whole(config.out / "tables.html", as_html(TITLE, sections))
-    say(f"{config.out / 'tables.html'}: tables of {len(found)} cells")
+    prose = config.out / "report.md"
+    page = as_html(TITLE, sections, prose.read_text("utf-8") if prose.exists() else "")
+    write_whole(config.out / "report.html", page)
+    say(f"{config.out / 'report.html'}: tables of {len(found)} cells")
 
 
 def tables(
@@ -275,7 +280,11 @@ def effects(
         "p": lambda c: p_value(c["p"]),
         name: lambda c: p_value(c["adjusted"]),
     }
-    return [table((title, "languages"), rows, columns)]
+    drawn = tuple(
+        Estimate(f"{what}: {kind}", row["low"], row["estimate"], row["high"])
+        for (what, kind), row in known.items()
+    )
+    return [table((title, "languages"), rows, columns), Intervals(title, drawn)]
 
 
 def tuning(found: Iterable[Record]) -> list[Section]:

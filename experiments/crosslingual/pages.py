@@ -1,8 +1,12 @@
-"""A report as sections of sentences, tables and curves: Markdown, and one HTML page."""
+"""A report as sections of sentences, tables and plots: Markdown, and one HTML page."""
 
 import dataclasses
 from collections.abc import Sequence
 
+from markdown_it import MarkdownIt
+
+from experiments.crosslingual import intervals
+from experiments.crosslingual.intervals import Estimate
 from hero_jax.report import Curves
 from hero_jax.report_html import STYLE, escape, plots
 
@@ -10,6 +14,8 @@ TABLE_STYLE = """
 .wide { overflow-x: auto } .wide table { border-collapse: collapse; font-size: .85rem }
 .wide th, .wide td { text-align: left; padding: .3rem .6rem; vertical-align: top;
   border-bottom: 1px solid var(--rule); font-variant-numeric: tabular-nums }
+figure.wide { max-width: 46rem } .zero { stroke: var(--soft) }
+.estimate { stroke: var(--s0); fill: var(--s0); stroke-width: 1.8 }
 """
 
 
@@ -33,7 +39,15 @@ class Figure:
     curves: Curves
 
 
-Block = str | Table | Figure
+@dataclasses.dataclass(frozen=True)
+class Intervals:
+    """The estimates of a table with their intervals; the HTML page alone draws them."""
+
+    title: str
+    estimates: tuple[Estimate, ...]
+
+
+Block = str | Table | Figure | Intervals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +68,7 @@ def as_markdown(title: str, sections: Sequence[Section]) -> str:
 
 
 def markdown(block: Block) -> str:
-    if isinstance(block, Figure):
+    if isinstance(block, Figure | Intervals):
         return ""
     if isinstance(block, str):
         return block
@@ -62,9 +76,13 @@ def markdown(block: Block) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def as_html(title: str, sections: Sequence[Section]) -> str:
-    """One page without requests or scripts; all text escaped."""
-    content = "".join(
+def as_html(title: str, sections: Sequence[Section], prose: str = "") -> str:
+    """One page without requests or scripts; all text escaped.
+
+    `prose` is Markdown that stands before the sections.
+    """
+    begun = MarkdownIt("commonmark", {"html": False}).enable("table").render(prose)
+    content = begun + "".join(
         f"<section><h2>{escape(section.title)}</h2>"
         f"{''.join(map(html, section.blocks))}</section>"
         for section in sections
@@ -75,13 +93,20 @@ def as_html(title: str, sections: Sequence[Section]) -> str:
         "style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}{TABLE_STYLE}</style></head>"
-        f"<body><h1>{escape(title)}</h1>{content}</body></html>\n"
+        f"<body>{headed(title, prose)}{content}</body></html>\n"
     )
+
+
+def headed(title: str, prose: str) -> str:
+    """The title, unless the prose has one of its own."""
+    return "" if prose.startswith("# ") else f"<h1>{escape(title)}</h1>"
 
 
 def html(block: Block) -> str:
     if isinstance(block, Figure):
         return plots(block.curves)
+    if isinstance(block, Intervals):
+        return intervals.picture(block.title, block.estimates)
     if isinstance(block, str):
         return f"<p>{escape(block)}</p>"
     line = lambda tag, cells: "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells)

@@ -7,13 +7,11 @@ and of every query are drawn independently, which is what makes the task cross-l
 
 import dataclasses
 import functools
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,78 +20,44 @@ from data_pipelines.readers.annotations import read_indices
 from data_pipelines.readers.errors import wrong
 from hero_jax.losses import Objective
 from hero_jax.losses.frame_jsd import FrameJSD
-from hero_jax.losses.inter_intra import InterIntra
 from hero_jax.losses.ranking import VSM
-from hero_jax.losses.siglip import SigLIP
 from hero_jax.losses.similarities import similarities
 from hero_jax.losses.span import SpanLoss
-from hero_jax.model import disorder, moment
-from hero_jax.model.hero import Hero, HeroConfig
-from hero_jax.model.layout import TextBatch, VideoBatch
+from hero_jax.model.hero import HeroConfig
 from hero_jax.retrieval.spans import SpanRules
 from hero_jax.tasks import code_switch, packing, shares
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.collate import collate_texts, collate_videos, rows_needed, text_id
 from hero_jax.tasks.encoder import Encoder
 from hero_jax.tasks.language_matrix import LanguageMatrix
+from hero_jax.tasks.moment_head import (
+    MomentBatch,
+    MomentHead,
+    MomentPredictions,
+    vectors_of,
+)
 from hero_jax.tasks.packing import Segment
 from hero_jax.tasks.searcher import MomentSearcher
 from hero_jax.tasks.source import (
     NO_SPAN,
+    QueryText,
     Source,
     VideoExample,
     video_segments,
 )
-from hero_jax.types import Array, Bool, Float, Int, Metrics, PyTree, Scalar
+from hero_jax.types import Array, Bool, Int, Metrics, PyTree, Scalar
 
 NO_TEXT = np.zeros(0, np.int32)
-ORDERS = {"repeat": disorder.repeated, "shuffle": disorder.shuffled}
-"""How IIC breaks the order of frames."""
-
-
-@typing.no_type_check  # as a pytree it also holds tracers, shardings and None
-@flax.struct.dataclass
-class MomentBatch:
-    """Videos, and the queries about them."""
-
-    videos: VideoBatch
-    queries: TextBatch
-    video: Int[Array, "B"]
-    """Number of each video in its split: one that stands twice is no negative."""
-    video_of: Int[Array, "Q"]
-    """Position in the batch of the video each query is about."""
-    text_id: Int[Array, "Q"]
-    """Equal for queries of equal text, which are no negatives of one another."""
-    span: Int[Array, "Q 2"]
-    """First and last frame of the moment, inclusive; -1 where unknown."""
-    span_is_used: Bool[Array, "Q"]
-    """Drawn once a batch (C.5: the span loss is active on one batch in five)."""
-    disorder: Float[Array, "B"]
-    """In [0, 1): how the order of each video is broken where IIC asks for it."""
-
-
-@typing.no_type_check  # as a pytree it also holds tracers, shardings and None
-@flax.struct.dataclass
-class MomentPredictions:
-    scores: Float[Array, "Q B"]
-    """Cosine of every query with the best frame of every video."""
-    start: Float[Array, "Q F"]
-    """Logits over the frames of the query's own video."""
-    end: Float[Array, "Q F"]
-    log_scale: Float[Array, ""]
-    """Logarithm of the inverse temperature; constant unless it is learned."""
-    bias: Float[Array, ""] | None = None
-    """Added to every logit, where an objective learns one."""
-    intra_scores: Float[Array, "Q B"] | None = None
-    """Of every query with every video in disorder, where an objective reads them."""
-    frame_scores: Float[Array, "Q F"] | None = None
-    """Cosine of every query with each frame of its own video, where a loss reads it."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PreparedQuery:
     tokens: np.ndarray
     span: tuple[int, int]
+    line: int | None = None
+    """Number of the subtitle that it is, where it is one."""
+    annotated: QueryText | None = None
+    """The annotated query that it is, where it is one."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,63 +65,11 @@ class PreparedMoment:
     example: VideoExample
     segments: tuple[Segment, ...]
     queries: tuple[PreparedQuery, ...]
-
-
-class MomentHead(nn.Module):
-    """Scores every query against every video, and points into its own.
-
-    Parameters that several objectives have begin alike, so that their runs do.
-    """
-
-    objective: Objective
-    has_frame_scores: bool = False
-
-    @nn.compact
-    def __call__(
-        self, hero: Hero, batch: MomentBatch, *, train: bool = False
-    ) -> MomentPredictions:
-        frames = hero.encode_videos(batch.videos, train=train)
-        queries = hero.encode_queries(batch.queries, train=train)
-        mask = batch.videos.frame_mask
-        own = batch.video_of
-        start, end = hero.span_logits(queries, frames[own], mask[own])
-        temperature = getattr(self.objective, "temperature", 1.0)
-        predictions = MomentPredictions(
-            hero.video_scores(queries, frames, mask),
-            start,
-            end,
-            self._number("log_scale", -np.log(temperature)),
-        )
-        if self.has_frame_scores:
-            cosines = moment.frame_cosines(queries, frames[own])
-            predictions = dataclasses.replace(predictions, frame_scores=cosines)
-        if isinstance(self.objective, SigLIP):
-            bias = self._number("bias", self.objective.bias)
-            return dataclasses.replace(predictions, bias=bias)
-        if isinstance(self.objective, InterIntra):
-            broken = self._in_disorder(hero, batch, self.objective, train=train)
-            scores = hero.video_scores(queries, broken, mask)
-            return dataclasses.replace(predictions, intra_scores=scores)
-        return predictions
-
-    def _number(self, name: str, start: float) -> Float[Array, ""]:
-        return self.param(name, nn.initializers.constant(start), (), jnp.float32)
-
-    def _in_disorder(
-        self, hero: Hero, batch: MomentBatch, objective: InterIntra, *, train: bool
-    ) -> Float[Array, "B F D"]:
-        """Frames of the same videos, their order broken as the objective asks."""
-        mask = batch.videos.frame_mask
-        if objective.disorder == "subtitle_swap":
-            videos = disorder.with_swapped_subtitles(batch.videos, batch.disorder)
-            broken = hero.encode_videos(videos, train=train)
-        else:
-            order = ORDERS[objective.disorder](mask, batch.disorder)
-            fused = hero.fuse(batch.videos, train=train)
-            frames = disorder.in_order(fused, order)
-            broken = hero.contextualise(frames, mask, train=train)
-        learns = objective.has_intra_gradient
-        return broken if learns else jax.lax.stop_gradient(broken)
+    language: str
+    """Of the subtitles."""
+    hidden: Set[int]
+    """Numbers of the subtitles that are held out."""
+    is_silent: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -251,7 +163,9 @@ class MomentRetrieval(Task):
         lines = () if is_silent else self._shown(example.lines[language], language, rng)
         lines = packing.with_context(lines, self.context)
         segments = video_segments(self.source, lines, hidden)
-        return PreparedMoment(example, segments, tuple(queries))
+        return PreparedMoment(
+            example, segments, tuple(queries), language, hidden, is_silent
+        )
 
     def cost(self, prepared: PreparedMoment) -> int:
         return sum(map(len, prepared.segments))
@@ -299,7 +213,7 @@ class MomentRetrieval(Task):
     def fill(self, batch: MomentBatch) -> float:
         return packing.fill(np.asarray(batch.videos.segment))
 
-    def head(self) -> MomentHead:
+    def head(self) -> nn.Module:
         return MomentHead(self.objective, self.frames is not None)
 
     def loss(
@@ -317,7 +231,7 @@ class MomentRetrieval(Task):
             allowed,
             step=step,
             key=key,
-            vectors=_vectors(predictions),
+            vectors=vectors_of(predictions),
         )
         terms |= similarities(predictions.scores, positives, allowed)
         for local, local_terms in self._local(predictions, batch):
@@ -434,12 +348,13 @@ class MomentRetrieval(Task):
         candidates = [i for i, s in enumerate(lines) if len(s.frames) and len(s.tokens)]
         for number in self._chosen_lines(candidates, rng):
             asked = query_language()
-            twin = _twin(example, number, language, asked)
+            twin = twin_of(example, number, language, asked)
             hidden.add(number)
             if twin is not None:
-                text = self.source.as_query(self._switched(twin.tokens, asked, rng))
+                tokens = example.lines[asked][twin].tokens
+                text = self.source.as_query(self._switched(tokens, asked, rng))
                 span = _span_of_frames(lines[number].frames, example.num_frames)
-                queries.append(PreparedQuery(text, span))
+                queries.append(PreparedQuery(text, span, line=number))
         return hidden, queries
 
     def _shown(
@@ -474,7 +389,8 @@ class MomentRetrieval(Task):
             tokens = query.tokens.get(asked := query_language())
             if tokens is not None:
                 tokens = self._switched(tokens, asked, rng)
-                queries.append(PreparedQuery(tokens, query.span))
+                known = PreparedQuery(tokens, query.span, annotated=query)
+                queries.append(known)
         return queries
 
     def _padded(self, prepared: PreparedMoment) -> tuple[PreparedQuery, ...]:
@@ -502,31 +418,25 @@ def _spoken(example: VideoExample, languages: list[str]) -> list[str]:
     return [code for code in languages if example.lines[code]] or languages
 
 
-def _twin(
+def twin_of(
     example: VideoExample, number: int, language: str, asked: str
-) -> Segment | None:
-    """The same line in the asked language: same number, if the two have equal times."""
+) -> int | None:
+    """Which line of the asked language says the same: that of the same number, if the
+    two languages have equal times, else the one that covers most of it."""
     subtitles = example.video.subtitles
     here, there = subtitles[language], subtitles[asked]
     if len(here) == len(there) and here[number].start == there[number].start:
-        return example.lines[asked][number]
+        return number
     line = here[number]
     overlaps = [
         min(line.end, other.end) - max(line.start, other.start) for other in there
     ]
     if not overlaps or max(overlaps) <= 0.5 * (line.end - line.start):
         return None
-    return example.lines[asked][int(np.argmax(overlaps))]
+    return int(np.argmax(overlaps))
 
 
 def _span_of_frames(frames: np.ndarray, num_frames: int) -> tuple[int, int]:
     """First matched frame; last one, or the next where that is the first (C.5)."""
     first, last = int(frames[0]), int(frames[-1])
     return first, min(max(first + 1, last), num_frames - 1)
-
-
-def _vectors(predictions: MomentPredictions) -> dict[str, Array]:
-    """What objectives read besides scores."""
-    names = ("log_scale", "bias", "intra_scores")
-    read = {name: getattr(predictions, name) for name in names}
-    return {name: value for name, value in read.items() if value is not None}

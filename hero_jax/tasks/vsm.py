@@ -12,9 +12,8 @@ from data_pipelines import official_pretraining
 from hero_jax.losses.cross_entropy import accuracy
 from hero_jax.losses.ranking import VSM
 from hero_jax.model.hero import HeroConfig
+from hero_jax.tasks.moment_head import MomentBatch, MomentPredictions
 from hero_jax.tasks.moment_retrieval import (
-    MomentBatch,
-    MomentPredictions,
     MomentRetrieval,
     PreparedMoment,
     PreparedQuery,

@@ -5,9 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from experiments.crosslingual import answer, contrasts, records
+from experiments.crosslingual import answer, contrasts, intervals, records
 from experiments.crosslingual.answer import Answer
 from experiments.crosslingual.contrasts import Family, across, within
+from experiments.crosslingual.intervals import Estimate
+from experiments.crosslingual.pages import Table
 from hero_jax.errors import UserError
 
 LANGUAGES = ("en", "zh")
@@ -16,6 +18,7 @@ GAIN = {"vsm": 0.8, "vsm_global": 0.8, "info_nce": 0.0, "info_nce_local": 0.0}
 """By how much log ranks fall across languages, for one arm less another."""
 
 
+PAIR, SEEDS = ("vsm", "info_nce"), range(6)
 TERMS = [f"moments/{name}" for name in ("positive", "negative", "hardest", "active")]
 LISTS = {"same_top1": 0.5, "overlap@10": 0.75}
 KINDS = [f"{way}_{m}" for way in ("forward", "backward") for m in ("P@1", "MRR")]
@@ -140,11 +143,15 @@ def test_every_table_is_rebuilt_from_the_cells(found, tmp_path, monkeypatch):
     drawn = dict(record("vsm", 1000, gain=0, family="curve"), curve=curve)
     for number, one in enumerate([*found, *trials, drawn]):
         records.write(records.path_of(tmp_path / "cells", str(number)), one)
+    words = "# An answer\n\nIt *helps*, says <b>nobody</b>.\n"
+    (tmp_path / "report.md").write_text(words, "utf-8")
     monkeypatch.setattr("sys.argv", ["answer", "--out", str(tmp_path)])
     answer.main()
-    page = (tmp_path / "tables.html").read_text("utf-8")
+    page = (tmp_path / "report.html").read_text("utf-8")
     assert page.count("<tr>") > 30 and "<script" not in page
     assert "<polyline" in page and "moments/loss by step" in page
+    assert page.count("<h1>") == 1 and "<em>helps</em>" in page and "<b>" not in page
+    assert "VSM less" in page and page.count("<circle") >= 12
     text = (tmp_path / "tables.md").read_text("utf-8")
     assert "29 finished cells" in text
     assert "| only the hardest" not in text  # no cell of triplet_max
@@ -155,6 +162,52 @@ def test_every_table_is_rebuilt_from_the_cells(found, tmp_path, monkeypatch):
     assert f"| vsm | {line} |" in text
     rows = [line.count("|") for line in text.splitlines() if line.startswith("|")]
     assert all(count >= 4 for count in rows)
+
+
+def rows_of(section):
+    """(what, languages) -> the row of a table of effects, by column."""
+    tables = [block for block in section.blocks if isinstance(block, Table)]
+    effects = next(table for table in tables if table.header[1] == "languages")
+    return {row[:2]: dict(zip(effects.header, row)) for row in effects.rows}
+
+
+def test_exploratory_families_stand_beside_the_arms_they_come_from():
+    alone = [record(a, s, gain=0.0, family="english_only") for a in PAIR for s in SEEDS]
+    aided = [record("vsm+tli", s, gain=0.8, family="aided") for s in SEEDS]
+    same = [record("info_nce+nc", s, gain=0.0, family="aided") for s in SEEDS]
+    whole = [record(a, s, gain=0.0) for a in ("vsm_global", *PAIR) for s in SEEDS]
+    hard = [record("vsm_global_hard", s, gain=0.8, family="ingredients") for s in SEEDS]
+    found = [*alone, *aided, *same, *whole, *hard]
+    sections = {s.title: s for s in answer.of_explorations(found)}
+    assert set(sections) == {"ingredients: mtvr_loo", "aided: mtvr_loo"}
+    helped = rows_of(sections["aided: mtvr_loo"])
+    assert set(helped) == {
+        (what, kind)
+        for what in ("tli beside vsm", "nc beside info_nce")
+        for kind in ("across", "within", "across - within")
+    }
+    assert float(helped["tli beside vsm", "across"]["estimate"].split()[0]) > 0.05
+    assert helped["tli beside vsm", "across"]["BH"] == "< .001"
+    assert helped["nc beside info_nce", "across"]["estimate"].startswith("+0.000 [")
+    harder = rows_of(sections["ingredients: mtvr_loo"])
+    what = "hard negatives count more, beside the hinge"
+    assert float(harder[what, "across"]["estimate"].split()[0]) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "correction"), [("confirmatory", "Holm"), ("translated", "BH")]
+)
+def test_what_was_planned_is_corrected_otherwise_than_what_was_not(name, correction):
+    found = [record(a, s, gain=0.1, family=name) for a in PAIR for s in SEEDS]
+    (section,) = answer.of_families(found, ())
+    (row, *_) = rows_of(section).values()
+    assert correction in row
+
+
+def test_intervals_are_drawn_and_escaped():
+    drawn = intervals.picture("t", [Estimate("a<b", -0.1, 0.0, 0.2)])
+    assert "a&lt;b" in drawn and "<circle" in drawn and 'class="zero"' in drawn
+    assert intervals.picture("t", [Estimate("a", 0.0, float("nan"), 1.0)]) == ""
 
 
 def test_a_study_without_cells_says_what_to_run(tmp_path, monkeypatch):

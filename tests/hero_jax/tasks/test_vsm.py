@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from hero_jax.pipeline import Pipeline
-from hero_jax.tasks.moment_retrieval import MomentPredictions, MomentRetrieval
+from hero_jax.tasks.moment_head import MomentPredictions
+from hero_jax.tasks.moment_retrieval import MomentRetrieval
 from hero_jax.tasks.vsm import Vsm, accuracies
 from tests.corpora import MemorySource
 
