@@ -7,25 +7,26 @@ searched and evaluated at once.
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hero_jax import carried, checkpoint, pretrained, torch_file, weight_files
+from hero_jax import (
+    carried,
+    checkpoint,
+    official_config,
+    pretrained,
+    torch_file,
+    weight_files,
+)
 from hero_jax import config as configs
 from hero_jax.carried import Carried
 from hero_jax.model.hero import HeroConfig
 from hero_jax.pretrained import Differences, WeightsError
 from hero_jax.train import TrainConfig
 from hero_jax.types import PyTree
-
-HEAD_WIDTH = 64
-"""Of an attention head in every released model; tensors do not tell."""
-PADDED_WORDS, WORDS = 50272, 50265
-"""Rows of RoBERTa's word table as HERO pads it, and the words among them (A.12)."""
 
 State = Mapping[str, Any]
 
@@ -135,13 +136,13 @@ def _check_empty(run_dir: Path) -> None:
 def read_config(path: Path | None, state: State) -> TrainConfig:
     """The configuration of the run: ours, or the model's alone with no tasks."""
     if path is None:
-        content: Mapping[str, Any] = official_sizes(state)
+        content: Mapping[str, Any] = official_config.sizes_of(state)
     else:
         content = _read_json(path)
     if path is not None and configs.CLASS in content:
         return _own_config(path)
     try:
-        model = pretrained.config_from_official(content, state)
+        model = official_config.model_config(content, state)
     except WeightsError as error:
         raise WeightsError(f"{path or 'sizes of the weights'}: {error}") from None
     return TrainConfig(tasks={}, model=model)
@@ -167,69 +168,3 @@ def _own_config(path: Path) -> TrainConfig:
             f"of a run, or an official model config"
         )
     return config
-
-
-def official_sizes(state: State) -> dict[str, dict[str, Any]]:
-    """An official model config, as far as tensors tell; the rest is as released.
-
-    Heads are 64 wide and dropout is 0.1 in every released model. 50272 rows of words
-    are RoBERTa's 50265, padded.
-    """
-    encoder = "v_encoder.f_encoder"
-    words = _rows(state, f"{encoder}.embeddings.word_embeddings.weight")
-    text = _tower(state, f"{encoder}.encoder", "attention.self.query", "intermediate")
-    video = _tower(
-        state, "v_encoder.c_encoder.encoder", "attention.self.query", "intermediate"
-    )
-    sizes = {
-        "f_config": text
-        | {
-            "vocab_size": WORDS if words == PADDED_WORDS else words,
-            "max_position_embeddings": _rows(
-                state, f"{encoder}.embeddings.position_embeddings.weight"
-            ),
-        },
-        "c_config": text | video | {"max_position_embeddings": _rows(
-            state, "v_encoder.c_encoder.embeddings.position_embeddings.weight"
-        )},
-    }  # fmt: skip
-    queries = "q_feat_attn.query_pos_embed.position_embeddings.weight"
-    if queries in state:
-        sizes["q_config"] = text | {"max_position_embeddings": _rows(state, queries)}
-    if "caption" in pretrained.parts_of(state):
-        sizes["d_config"] = _tower(
-            state, "decoder", "self_attention.query", "intermidiate"
-        )
-    return sizes
-
-
-def _tower(state: State, prefix: str, query: str, inner: str) -> dict[str, Any]:
-    """The sizes of a stack of layers; a missing one has no layers."""
-    pattern = re.compile(rf"{re.escape(prefix)}\.layer\.(\d{{1,4}})\.")
-    numbers = {int(m[1]) for name in state if (m := pattern.match(name))}
-    sizes: dict[str, Any] = {"num_hidden_layers": pretrained.num_layers(numbers)}
-    if not numbers:
-        return sizes
-    width = _rows(state, f"{prefix}.layer.0.{query}.weight")
-    if width % HEAD_WIDTH:
-        raise WeightsError(
-            f"weights: {prefix} is {width} wide, so the number of its attention heads "
-            f"cannot be told; name the official model config with --config"
-        )
-    return sizes | {
-        "hidden_size": width,
-        "num_attention_heads": width // HEAD_WIDTH,
-        "intermediate_size": _rows(state, f"{prefix}.layer.0.{inner}.dense.weight"),
-        "hidden_act": "gelu",
-        "hidden_dropout_prob": 0.1,
-    }
-
-
-def _rows(state: State, name: str) -> int:
-    array = state.get(name)
-    if not isinstance(array, np.ndarray) or not array.ndim:
-        raise WeightsError(
-            f"weights: {name} is missing, so this is no model of HERO; RoBERTa's and "
-            f"other weights begin a training run (TrainConfig.start)"
-        )
-    return array.shape[0]

@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +13,6 @@ from hero_jax.errors import UserError
 from hero_jax.model.fusion import Fusion
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.layout import TextBatch, VideoBatch
-from hero_jax.model.transformer import TransformerConfig
 from hero_jax.paths import path_name
 from hero_jax.types import PyTree
 
@@ -166,12 +165,6 @@ NOT_PARAMETERS = re.compile(
 """Buffers and flags that files hold among the weights (H-66)."""
 
 
-MOST_LAYERS = 1000
-"""Of a tower; more is a damaged config file, and would take all memory."""
-
-T = TypeVar("T")
-
-
 class WeightsError(UserError):
     """A file of weights does not fit the model."""
 
@@ -286,47 +279,6 @@ def _initialise(config: HeroConfig, parts: tuple[str, ...], key: Any) -> PyTree:
 def draw(config: HeroConfig, parts: tuple[str, ...], *, seed: int) -> PyTree:
     """The encoder and some parts as the official initialisers begin them (A.11)."""
     return jax.jit(functools.partial(_initialise, config, parts))(jax.random.key(seed))
-
-
-def config_from_official(model: Mapping[str, Any], state: StateDict) -> HeroConfig:
-    """The sizes of a model from its official config file and its weights.
-
-    The weights decide where the file is known to lie: a vocabulary padded after the
-    file was written leaves the difference as unused words (A.12), and the number of
-    frames in a segment is the length of their table (A.13).
-    """
-    rows = lambda name: _rows(state, name)
-    size = lambda part, field: _size(model, part, field)
-    vocab_size = rows(WORDS)
-    # The config of a captioner has no queries; that of any other may have a decoder.
-    query = "q_config" if "q_config" in model else "f_config"
-    has_decoder = "caption" in parts_of(state)
-    kind = fusion_of(state)
-    frames = "v_encoder.f_encoder.img_embeddings"
-    if kind == "sequence" or f"{frames}.img_LayerNorm.weight" not in state:
-        frames = "v_encoder.frame_embeddings"
-    widths = f"{frames}.img_LayerNorm.weight"
-    if kind in ("add", "concat"):
-        widths = "v_encoder.frame_transform.LayerNorm.weight"
-    positions = f"{frames}.position_embeddings.weight"
-    has_positions = kind in ("local", "sequence") or positions in state
-    return _made(
-        HeroConfig,
-        vocab_size=vocab_size,
-        unused_words=max(vocab_size - size("f_config", "vocab_size"), 0),
-        feature_width=rows(widths),
-        max_positions=size("f_config", "max_position_embeddings"),
-        max_segment_frames=rows(positions) if has_positions else 100,
-        max_frames=size("c_config", "max_position_embeddings"),
-        max_query_positions=size(query, "max_position_embeddings"),
-        cross_modal=_transformer_config(model, "f_config"),
-        temporal=_transformer_config(model, "c_config"),
-        fusion=kind,
-        query_heads=size(query, "num_attention_heads"),
-        decoder=_transformer_config(model, "d_config") if has_decoder else None,
-        max_caption_positions=rows(POSITIONS) if has_decoder else 0,
-        dropout=_share(model, "f_config", "hidden_dropout_prob"),
-    )
 
 
 def _use_everything(
@@ -455,78 +407,9 @@ def _to_official_layout(kind: str, array: Any) -> Any:
     return array[None, None] if kind == "filter" else array
 
 
-def _transformer_config(model: Mapping[str, Any], part: str) -> TransformerConfig:
-    if (activation := _field(model, part, "hidden_act")) != "gelu":
-        raise WeightsError(
-            f"model config: {part}.hidden_act is {activation!r}, but HERO has 'gelu'"
-        )
-    return _made(
-        TransformerConfig,
-        width=_size(model, part, "hidden_size"),
-        num_heads=_size(model, part, "num_attention_heads"),
-        num_layers=_size(model, part, "num_hidden_layers", least=0, most=MOST_LAYERS),
-        mlp_width=_size(model, part, "intermediate_size"),
-        dropout=_share(model, part, "hidden_dropout_prob"),
-    )
-
-
-def _made(kind: Callable[..., T], **fields: Any) -> T:
-    """The configuration; sizes that do not go together are the file's fault."""
-    try:
-        return kind(**fields)
-    except ValueError as error:
-        raise WeightsError(
-            f"model config: {error}: give the official config file"
-        ) from None
-
-
-def _size(
-    model: Mapping[str, Any], part: str, field: str, least: int = 1, most: int = 2**31
-) -> int:
-    value = _field(model, part, field)
-    if type(value) is not int or not least <= value <= most:
-        raise WeightsError(
-            f"model config: {part}.{field}: found {str(value)[:40]}, expected a whole "
-            f"number from {least} to {most}: give the official config file"
-        )
-    return value
-
-
-def _share(model: Mapping[str, Any], part: str, field: str) -> float:
-    value = _field(model, part, field)
-    if type(value) not in (int, float) or not 0 <= value < 1:
-        raise WeightsError(
-            f"model config: {part}.{field}: found {str(value)[:40]}, expected a number "
-            "from 0 to less than 1: give the official config file"
-        )
-    return float(value)
-
-
-def _field(model: Mapping[str, Any], part: str, field: str) -> Any:
-    try:
-        return model[part][field]
-    except (KeyError, TypeError):
-        raise WeightsError(
-            f"model config: {part}.{field} is missing: give the official config file"
-        ) from None
-
-
 def num_layers(numbers: Set[int]) -> int:
     """Up to the highest; a stray number far above the others is no layer."""
     highest = max(numbers, default=-1) + 1
     if highest <= 2 * len(numbers):
         return highest
     return next(n for n in range(highest + 1) if n not in numbers)
-
-
-def _rows(state: StateDict, name: str) -> int:
-    """Rows of a table that tells a size of the model."""
-    if name not in state:
-        raise WeightsError(f"weights: {name} is missing")
-    shape = np.shape(state[name])
-    if not shape or not shape[0]:
-        raise WeightsError(
-            f"weights: {name}: found the shape {list(shape)}, expected rows: get the "
-            "file again from its source"
-        )
-    return shape[0]

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from hero_jax import carried, checkpoint, export, importing, pretrained, search
+from hero_jax import (
+    carried,
+    checkpoint,
+    export,
+    importing,
+    official_config,
+    pretrained,
+    search,
+)
 from hero_jax import config as configs
 from hero_jax.pretrained import WeightsError
 from hero_jax.tasks.moment_retrieval import MomentRetrieval
@@ -227,10 +235,10 @@ def test_a_stray_layer_number_is_no_size(number):
     state = state_of("vcmr")
     name = f"v_encoder.f_encoder.encoder.layer.{number}.x"
     sizes = [len(state["v_encoder.f_encoder.encoder.layer.0.output.dense.bias"])]
-    if sizes[0] % importing.HEAD_WIDTH:
+    if sizes[0] % official_config.HEAD_WIDTH:
         state = widened(state)
     layers = [
-        importing.official_sizes(s)["f_config"]["num_hidden_layers"]
+        official_config.sizes_of(s)["f_config"]["num_hidden_layers"]
         for s in (state, state | {name: np.zeros(1, np.float32)})
     ]
     assert layers[0] == layers[1]

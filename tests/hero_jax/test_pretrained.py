@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from hero_jax import pretrained
+from hero_jax import official_config, pretrained
 from hero_jax.model.hero import Hero, HeroConfig
 from hero_jax.model.layout import TextBatch, VideoBatch
 from hero_jax.pretrained import WeightsError
@@ -39,9 +39,7 @@ def shapes_of(params):
 @pytest.mark.parametrize("stem", CONFIGS)
 def test_weights_come_back_bit_for_bit(stem):
     model, state = read(stem)
-    params = pretrained.from_official(
-        state, pretrained.config_from_official(model, state)
-    )
+    params = pretrained.from_official(state, official_config.model_config(model, state))
     back = pretrained.to_official(params, pretrained.carried_over(state))
     assert back.keys() == state.keys()
     assert all(np.array_equal(back[name], state[name]) for name in state)
@@ -155,7 +153,7 @@ def test_both_pools_of_question_answering_begin_alike(drawn):
 
 def test_the_config_is_read_from_file_and_weights():
     model, state = read("pretrain")
-    config = pretrained.config_from_official(model, state)
+    config = official_config.model_config(model, state)
     rows = len(state["v_encoder.f_encoder.embeddings.word_embeddings.weight"])
     assert config.vocab_size == rows
     assert config.unused_words == rows - model["f_config"]["vocab_size"] > 0
@@ -183,7 +181,7 @@ def test_the_config_is_read_from_file_and_weights():
 )
 def test_weights_that_do_not_fit_are_named(damage, words):
     model, state = read("pretrain")
-    config = pretrained.config_from_official(model, state)
+    config = official_config.model_config(model, state)
     damage(state)
     with pytest.raises(WeightsError, match=words) as error:
         pretrained.from_official(state, config)
@@ -192,14 +190,14 @@ def test_weights_that_do_not_fit_are_named(damage, words):
 
 def test_flags_and_buffers_among_the_weights_are_no_parameters():
     model, state = read("pretrain")
-    config = pretrained.config_from_official(model, state)
+    config = official_config.model_config(model, state)
     state |= {"vocab_padded": True, "loss_func.one_hot": np.ones((1, 3))}
     pretrained.from_official(state, config)
 
 
 def test_half_precision_files_become_float32():
     model, state = read("vr")
-    config = pretrained.config_from_official(model, state)
+    config = official_config.model_config(model, state)
     half = {name: array.astype(np.float16) for name, array in state.items()}
     params = pretrained.from_official(half, config)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("float32")}
@@ -216,4 +214,4 @@ def test_a_config_file_with_a_mistake_is_named(change, words):
     model, state = read("vcmr")
     change(model)
     with pytest.raises(WeightsError, match=words):
-        pretrained.config_from_official(model, state)
+        official_config.model_config(model, state)

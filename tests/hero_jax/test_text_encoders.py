@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from data_pipelines import tokenizers
-from hero_jax import pretrained, text_encoders
+from hero_jax import official_config, pretrained, text_encoders
 from hero_jax.model.hero import HeroConfig
 from hero_jax.model.transformer import TransformerConfig
 from hero_jax.pretrained import TIED, WeightsError
@@ -21,7 +21,7 @@ ENCODER = text_encoders.ENCODER
 def golden_config(**changes) -> HeroConfig:
     model = json.loads((GOLDEN / "config/hero_pretrain_tiny.json").read_text())
     state = load_file(GOLDEN / "weights/pretrain.safetensors")
-    config = pretrained.config_from_official(model, state)
+    config = official_config.model_config(model, state)
     return dataclasses.replace(config, **changes)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from hero_jax import carried, export, importing, pretrained, warm_start
+from hero_jax import carried, export, importing, official_config, pretrained, warm_start
 from hero_jax.learner import TrainState
 from hero_jax.paths import named_leaves
 from hero_jax.pretrained import WeightsError
@@ -24,7 +24,7 @@ ROBERTA = GOLDEN / "weights/roberta12_tiny.safetensors"
 def released():
     model = json.loads((GOLDEN / "config/hero_pretrain_tiny.json").read_text())
     state = load_file(GOLDEN / "weights/pretrain.safetensors")
-    return state, pretrained.config_from_official(model, state)
+    return state, official_config.model_config(model, state)
 
 
 @pytest.fixture

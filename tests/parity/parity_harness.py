@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from hero_jax import pretrained
-from hero_jax.importing import official_sizes
+from hero_jax import official_config, pretrained
 from hero_jax.model.hero import HeroConfig
 
 Arrays = Mapping[str, np.ndarray]
@@ -127,10 +126,10 @@ class Golden:
             (path,) = files
             model = json.loads(path.read_text("utf-8"))
         else:
-            model = official_sizes(state)
+            model = official_config.sizes_of(state)
             if kind != "pretrain":  # Those were built with the padded vocabulary.
                 model["f_config"]["vocab_size"] = len(state[pretrained.WORDS])
-        config = pretrained.config_from_official(model, state)
+        config = official_config.model_config(model, state)
         return dataclasses.replace(config, dropout_kind="hash", official=True)
 
     @property
