@@ -10,7 +10,7 @@ import tyro
 
 from data_pipelines import convert_db
 from hero_jax import command_line, export, importing, report, search
-from hero_jax.errors import run_main
+from hero_jax.errors import one_line, run_main
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +86,10 @@ class Import:
         )
         print(f"sha256 {done.sha256}  {self.file.name}")
         print(f"{self.run}: {done.num_parameters:,} parameters")
-        print(f"kept for export: {', '.join(done.kept) or 'nothing else'}")
+        kept = ", ".join(done.kept) or "nothing else"
+        print(one_line(f"kept for export: {kept}"))
         if differences := str(done.differences):
-            print(f"did not fit: {differences}")
+            print(one_line(f"did not fit: {differences}"))
 
 
 @dataclasses.dataclass(frozen=True)

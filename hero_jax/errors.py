@@ -46,8 +46,11 @@ def run_main(main: Callable[[], Any]) -> None:
         leave(130)
 
 
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+def one_line(error: object) -> str:
+    """The text without line ends, and with control characters spelt out: names come
+    from files, and a terminal obeys some of them."""
+    words = " ".join(str(error).split())
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
 
 
 def leave(code: int) -> None:

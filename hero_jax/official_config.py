@@ -181,7 +181,7 @@ def _rows(state: StateDict, name: str) -> int:
             "other weights begin a training run (TrainConfig.start)"
         )
     shape = np.shape(state[name])
-    if not shape or not shape[0]:
+    if not shape or 0 in shape:  # without values a shape costs nothing to claim
         raise WeightsError(
             f"weights: {name}: found the shape {list(shape)}, expected rows: get the "
             "file again from its source"

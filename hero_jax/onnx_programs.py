@@ -18,7 +18,14 @@ from jax.extend.core import jaxpr_as_fun
 
 from hero_jax.errors import UserError
 from hero_jax.model.hero import HeroConfig
-from hero_jax.programs import SIGNATURES, Program, programs_of, symbolic_inputs
+from hero_jax.programs import (
+    LIMITS,
+    SIGNATURES,
+    Program,
+    limits_of,
+    programs_of,
+    symbolic_inputs,
+)
 from hero_jax.types import PyTree
 
 OPSET = 21
@@ -26,13 +33,14 @@ OPSET = 21
 README = """# HERO as ONNX programs
 
 Each `.onnx` file is one program, with its parameters inside. `programs.json` lists what
-goes in and comes out; sizes that are letters are free.
+goes in and comes out; sizes that are letters are free, and 1 or more: a size of 0 may
+end the process. {limits}
 
 ```python
 import onnxruntime
 
 program = onnxruntime.InferenceSession("encode_queries.onnx")
-(vectors,) = program.run(None, {"tokens": tokens, "num_tokens": num_tokens})
+(vectors,) = program.run(None, {{"tokens": tokens, "num_tokens": num_tokens}})
 ```
 
 Token ids begin with that of `<s>`; `segment` counts from 1 within a row and is 0 where
@@ -56,7 +64,8 @@ def write(config: HeroConfig, params: PyTree, folder: Path) -> None:
         signatures[name] = {"inputs": program.inputs, "outputs": program.outputs}
     text = json.dumps(signatures, indent=1)
     (folder / SIGNATURES).write_text(text + "\n", "utf-8")
-    (folder / "README.md").write_text(README, "utf-8")
+    readme = README.format(limits=LIMITS.format(**limits_of(config)))
+    (folder / "README.md").write_text(readme, "utf-8")
 
 
 def converter() -> Callable[..., Any]:

@@ -29,7 +29,8 @@ SIGNATURES = "programs.json"
 README = """# HERO as programs
 
 Each `.stablehlo` file is one program, with its parameters inside, for {platforms}.
-`programs.json` lists what goes in and comes out; sizes that are letters are free.
+`programs.json` lists what goes in and comes out; sizes that are letters are free, and 1
+or more. {limits}
 
 ```python
 from jax import export
@@ -42,6 +43,22 @@ Token ids begin with that of `<s>`; `segment` counts from 1 within a row and is 
 there is nothing, `position` counts within a segment, words and frames apart, and
 `frame` is b * f + the number of the frame in its video, or -1 where a word stands.
 """
+
+
+LIMITS = """A query has at most {query} tokens (t) and a video {frames} frames (f); a
+position in a segment lies below {words} for words and below {segment} for frames. What
+lies beyond is NaN. A video without subtitles has no rows of its own; where there would be
+none at all, give one of zeros with -1 in `frame`."""
+
+
+def limits_of(config: HeroConfig) -> dict[str, int]:
+    """The lengths of the tables of positions."""
+    return {
+        "query": min(config.max_query_positions, config.max_positions),
+        "frames": config.max_frames,
+        "words": config.max_positions,
+        "segment": config.max_segment_frames,
+    }
 
 
 class Program(NamedTuple):
@@ -104,7 +121,8 @@ def write(config: HeroConfig, params: PyTree, folder: Path) -> None:
         signatures[name] = {"inputs": program.inputs, "outputs": program.outputs}
     text = json.dumps(signatures, indent=1)
     (folder / SIGNATURES).write_text(text + "\n", "utf-8")
-    readme = README.format(platforms=", ".join(PLATFORMS))
+    platforms, limits = ", ".join(PLATFORMS), LIMITS.format(**limits_of(config))
+    readme = README.format(platforms=platforms, limits=limits)
     (folder / "README.md").write_text(readme, "utf-8")
 
 

@@ -18,6 +18,8 @@ from hero_jax.errors import UserError
 
 MAX_BYTES = 1 << 20
 """Of one pickle; the largest official model needs 60 kB."""
+MAX_ARGUMENTS = 16
+"""Of one call; passing them on costs time in proportion. Tensors have seven at most."""
 MAX_SIZE = 1 << 48
 """Bound of any size, stride or offset."""
 
@@ -186,8 +188,8 @@ class Machine:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not any(function is known for known in FUNCTIONS):
             raise BadPickle("a call of something that is no function")
-        if not isinstance(arguments, tuple):
-            raise BadPickle("a call without arguments")
+        if not isinstance(arguments, tuple) or len(arguments) > MAX_ARGUMENTS:
+            raise BadPickle("a call without arguments, or with too many")
         self.stack.append(function(*arguments))
 
     def storage(self) -> None:

@@ -25,6 +25,11 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise TorchFileError(f"{path}: cannot be read ({reason})") from None
+    except AttributeError as error:  # the reader looks NumPy's types up by name
+        raise TorchFileError(
+            f"{path}: holds numbers of a type that NumPy lacks ({error}); save them as "
+            "float32, float16 or bfloat16"
+        ) from None
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise TorchFileError(
             f"{path}: not a whole .safetensors file ({error}); get it again from its "

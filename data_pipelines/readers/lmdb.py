@@ -126,6 +126,8 @@ class _Tree:
         first = self._meta(0)
         self.page_size = first.page_size
         newest = max(first, self._meta(1), key=lambda meta: meta.transaction)
+        if newest.free != NO_PAGE:  # nobody reads it, but a whole copy has it
+            self._page(newest.free)
         self.root, self.num_entries = newest.root, newest.entries
         self.seen = set[int]()
 
@@ -150,7 +152,7 @@ class _Tree:
         if main[1]:
             problem = f"has tree flags {main[1]:#x}, expected plain keys and values"
             raise self.damaged(problem)
-        return _Meta(free[0], main[6], main[7], transaction)
+        return _Meta(free[0], main[6], main[7], free[7], transaction)
 
     def walk(self) -> Iterator[Entry]:
         """All entries in order; empty for an empty file."""
@@ -225,4 +227,6 @@ class _Meta:
     page_size: int
     entries: int
     root: int
+    free: int
+    """The root of the tree of free pages."""
     transaction: int

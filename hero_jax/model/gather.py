@@ -14,7 +14,7 @@ Size = Any
 def gather(
     vectors: Float[Array, "N1 N2 D"], index: Int[Array, "*N"], *, num_groups: int
 ) -> Float[Array, "*N D"]:
-    """The vector at each flat index, zeros where the index is negative.
+    """The vector at each flat index, zeros where the index lies outside.
 
     The leading axes are `num_groups` equal blocks, and an index counts from the start
     of its own block (layout.py).
@@ -51,8 +51,10 @@ def sum_at(
 
 def _take(block: Float[Array, "N D"], place: Int[Array, " M"]) -> Float[Array, "M D"]:
     """The gather that fills would do the same, but ONNX has none."""
-    taken = jnp.asarray(block).at[jnp.maximum(place, 0)].get(mode="promise_in_bounds")
-    return jnp.where(place[:, None] < 0, 0, taken)
+    is_there = (place >= 0) & (place < block.shape[0])
+    known = jnp.where(is_there, place, 0)
+    taken = jnp.asarray(block).at[known].get(mode="promise_in_bounds")
+    return jnp.where(is_there[:, None], taken, jnp.zeros((), taken.dtype))
 
 
 def _or_nowhere(index: Int[Array, "G N"], size: Size) -> Int[Array, "G N"]:

@@ -33,6 +33,13 @@ def test_a_mistake_ends_in_one_line_and_its_code(capsys, error, code):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_names_from_files_do_not_steer_the_terminal(capsys):
+    with pytest.raises(SystemExit):
+        run_main(raising(UserError("a\nb\x1b[31m\u200b \u7535\u89c6: found -1")))
+    said = capsys.readouterr().err
+    assert said == "error: a b\\x1b[31m\\u200b \u7535\u89c6: found -1\n"
+
+
 def test_other_errors_keep_their_traceback():
     with pytest.raises(ValueError, match="ours"):
         run_main(raising(ValueError("ours")))

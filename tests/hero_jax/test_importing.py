@@ -250,7 +250,10 @@ def widened(state):
     return {name: wide(value) for name, value in state.items()}
 
 
-@pytest.mark.parametrize("value", [True, 3, np.zeros((0, 24), np.float32)])
+NOTHING = [np.zeros((0, 24), np.float32), np.zeros((2**25, 0), np.float32)]
+
+
+@pytest.mark.parametrize("value", [True, 3, *NOTHING])
 @pytest.mark.parametrize(
     "name",
     [

@@ -239,6 +239,12 @@ BOMBS = {
     "views": (many_views(1000, 2**16), "unfold to many times"),
     "compression": (compressed(), "neither compressed"),
     "a long pickle": (zip_with(b"\x80\x02" + b"}" * 2**21), "data.pkl"),
+    "arguments": (
+        zip_with(
+            b"\x80\x02ctorch._utils\n_rebuild_parameter\n(" + b"N" * 500_000 + b"tR."
+        ),
+        "with too many",
+    ),
     "pushes": (b"\x80\x02" + b"}" * 2**20, "without an end"),
 }
 

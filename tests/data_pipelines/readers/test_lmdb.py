@@ -41,8 +41,17 @@ def branch(key, number):
     return lmdb.NODE.pack(number, 0, 0, len(key)) + key
 
 
-def meta(number, *, root, entries, transaction, flags=0, magic=lmdb.MAGIC):
-    free = lmdb.TREE.pack(SIZE, 8, 0, 0, 0, 0, 0, lmdb.NO_PAGE)
+def meta(
+    number,
+    *,
+    root,
+    entries,
+    transaction,
+    flags=0,
+    magic=lmdb.MAGIC,
+    unused=lmdb.NO_PAGE,
+):
+    free = lmdb.TREE.pack(SIZE, 8, 0, 0, 0, 0, 0, unused)
     main = lmdb.TREE.pack(0, flags, 2, 0, 0, 0, entries, root)
     head = lmdb.META_HEAD.pack(magic, lmdb.FORMAT, 0, 0)
     body = head + free + main + lmdb.META_TAIL.pack(0, transaction)
@@ -122,6 +131,14 @@ def test_a_truncated_file_is_named_wherever_it_ends(write):
     for size in range(0, whole - SIZE, 128):
         with pytest.raises(InputError, match="data.mdb: is truncated: has"):
             lmdb.entries(write(size=size))
+
+
+def test_a_file_cut_in_its_list_of_free_pages_is_named(write):
+    with_list = meta(1, root=2, entries=4, transaction=2, unused=8)
+    free = page(8, lmdb.LEAF, [leaf(b"8 bytes.", b"")])
+    assert set(lmdb.entries(write(new=with_list, free=free))) == set(VALUES)
+    with pytest.raises(InputError, match="data.mdb: is truncated: has"):
+        lmdb.entries(write(new=with_list))
 
 
 def test_a_value_cut_after_its_place_was_read_is_named(write):

@@ -18,6 +18,14 @@ def test_an_index_counts_within_its_own_group():
     assert np.array_equal(out, [[[0, 1], [10, 11]], [[12, 13], [22, 23]]])
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_outside_its_group_is_nothing(groups):
+    index = np.array([[12, -7], [100, 2**30]])
+    assert not np.any(gather(VECTORS, index, num_groups=groups))
+    found = gather(VECTORS.astype(jnp.bfloat16), index, num_groups=groups)
+    assert found.dtype == jnp.bfloat16
+
+
 def test_vectors_for_one_place_are_added():
     index = np.array([[0, 2, -1], [2, -1, -1], [3, 3, 3], [-1, -1, 0]])
     out = sum_at(VECTORS, index, (2, 2), num_groups=1)
