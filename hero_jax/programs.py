@@ -47,8 +47,8 @@ there is nothing, `position` counts within a segment, words and frames apart, an
 
 LIMITS = """A query has at most {query} tokens (t) and a video {frames} frames (f); a
 position in a segment lies below {words} for words and below {segment} for frames. What
-lies beyond is NaN. A video without subtitles has no rows of its own; where there would be
-none at all, give one of zeros with -1 in `frame`."""
+lies beyond is NaN. Videos without subtitles have no rows; where there would be none at
+all, give one of zeros with -1 in `frame`."""
 
 
 def limits_of(config: HeroConfig) -> dict[str, int]:
