@@ -8,6 +8,7 @@ from pathlib import Path
 import damage
 import numpy as np
 import pytest
+import recorded
 from parity_harness import Golden
 from safetensors.numpy import load_file
 
@@ -49,6 +50,25 @@ def unread(root):
 
 def test_no_recorded_file_is_left_out(golden):
     assert unread(golden.root) == []
+
+
+def test_a_copy_of_our_recordings_is_a_true_one(golden):
+    """Every value, also those on which no recorded result hangs."""
+    assert recorded.damaged(golden.root) == []
+
+
+def test_one_changed_value_is_noticed_and_another_set_is_no_copy(tmp_path):
+    copy = shutil.copytree(recorded.OURS, tmp_path / "copy")
+    assert recorded.damaged(copy) == []
+    path = copy / "eval/standalone_didemo.json"
+    content = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(content, indent=3), "utf-8")
+    assert recorded.damaged(copy) == []  # the same values, written otherwise
+    content["submission"]["SVMR"][0]["predictions"][-1][2] += 1
+    path.write_text(json.dumps(content), "utf-8")
+    assert recorded.damaged(copy) == ["eval/standalone_didemo.json"]
+    shutil.rmtree(copy / "data")
+    assert recorded.damaged(copy) == []
 
 
 def test_a_file_that_no_test_reads_is_noticed(golden, tmp_path):
