@@ -52,7 +52,8 @@ NO_EFFECT: Mapping[str, str] = {
     "diagonals there are not; products below the best",
     r"eval/pipeline.*npz:.*": "scores below the best",
 }
-"""Values whose change may go unnoticed, and why: no recorded number hangs on them."""
+"""Values whose change may go unnoticed, and why: no recorded number hangs on them. In a
+copy of our own recordings `recorded.py` notices them, too."""
 WIDE = r".*:(rel_change_with_wrong_eps|final_f32_vs_f64_worst)/.*"
 """Values that only a run in 64 bits tells."""
 
