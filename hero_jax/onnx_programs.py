@@ -6,7 +6,6 @@ neither the scan over layers nor sizes that are letters survive.
 """
 
 import dataclasses
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,12 +18,11 @@ from jax.extend.core import jaxpr_as_fun
 from hero_jax.errors import UserError
 from hero_jax.model.hero import HeroConfig
 from hero_jax.programs import (
-    LIMITS,
-    SIGNATURES,
     Program,
-    limits_of,
+    inputs_of,
     programs_of,
     symbolic_inputs,
+    write_files,
 )
 from hero_jax.types import PyTree
 
@@ -32,9 +30,7 @@ OPSET = 21
 
 README = """# HERO as ONNX programs
 
-Each `.onnx` file is one program, with its parameters inside. `programs.json` lists what
-goes in and comes out; sizes that are letters are free, and 1 or more: a size of 0 may
-end the process. {limits}
+Each `.onnx` file is one program, with its parameters inside.
 
 ```python
 import onnxruntime
@@ -43,29 +39,23 @@ program = onnxruntime.InferenceSession("encode_queries.onnx")
 (vectors,) = program.run(None, {{"tokens": tokens, "num_tokens": num_tokens}})
 ```
 
-Token ids begin with that of `<s>`; `segment` counts from 1 within a row and is 0 where
-there is nothing, `position` counts within a segment, words and frames apart, and
-`frame` is b * f + the number of the frame in its video, or -1 where a word stands.
-"""
+A size of 0 may end the process. {inputs}"""
 
 
 def write(config: HeroConfig, params: PyTree, folder: Path) -> None:
-    """One `<name>.onnx` a program, and a file that says how to call them.
+    """One `<name>.onnx` a program, and files that say how to call them.
 
     Raises:
         UserError: the extra is not installed.
     """
     convert = converter()
-    signatures = {}
     wide = dataclasses.replace(config, dtype="float32")  # bfloat16 runs in few places
-    for name, program in programs_of(wide, params).items():
-        content = converted(convert, name, program).SerializeToString()
-        (folder / f"{name}.onnx").write_bytes(content)
-        signatures[name] = {"inputs": program.inputs, "outputs": program.outputs}
-    text = json.dumps(signatures, indent=1)
-    (folder / SIGNATURES).write_text(text + "\n", "utf-8")
-    readme = README.format(limits=LIMITS.format(**limits_of(config)))
-    (folder / "README.md").write_text(readme, "utf-8")
+    found = programs_of(wide, params)
+    contents = {
+        f"{name}.onnx": converted(convert, name, program).SerializeToString()
+        for name, program in found.items()
+    }
+    write_files(folder, found, contents, README.format(inputs=inputs_of(config)))
 
 
 def converter() -> Callable[..., Any]:

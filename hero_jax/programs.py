@@ -10,7 +10,7 @@ segment, position and frame, [r l] each. Parameters are inside the programs.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +29,6 @@ SIGNATURES = "programs.json"
 README = """# HERO as programs
 
 Each `.stablehlo` file is one program, with its parameters inside, for {platforms}.
-`programs.json` lists what goes in and comes out; sizes that are letters are free, and 1
-or more. {limits}
 
 ```python
 from jax import export
@@ -39,26 +37,27 @@ program = export.deserialize(open("encode_queries.stablehlo", "rb").read())
 vectors = program.call(tokens, num_tokens)
 ```
 
+{inputs}"""
+INPUTS = """`programs.json` lists what goes in and comes out; sizes that are letters are
+free, and 1 or more. A query has at most {query} tokens (t) and a video {frames}
+frames (f); a position in a segment lies below {words} for words and below {segment}
+for frames. What lies beyond is NaN. Videos without subtitles have no rows; where there would be none at
+all, give one of zeros with -1 in `frame`.
+
 Token ids begin with that of `<s>`; `segment` counts from 1 within a row and is 0 where
 there is nothing, `position` counts within a segment, words and frames apart, and
 `frame` is b * f + the number of the frame in its video, or -1 where a word stands.
 """
 
 
-LIMITS = """A query has at most {query} tokens (t) and a video {frames} frames (f); a
-position in a segment lies below {words} for words and below {segment} for frames. What
-lies beyond is NaN. Videos without subtitles have no rows; where there would be none at
-all, give one of zeros with -1 in `frame`."""
-
-
-def limits_of(config: HeroConfig) -> dict[str, int]:
-    """The lengths of the tables of positions."""
-    return {
-        "query": min(config.max_query_positions, config.max_positions),
-        "frames": config.max_frames,
-        "words": config.max_positions,
-        "segment": config.max_segment_frames,
-    }
+def inputs_of(config: HeroConfig) -> str:
+    """What has to be known to call the programs of a model, in words."""
+    return INPUTS.format(
+        query=min(config.max_query_positions, config.max_positions),
+        frames=config.max_frames,
+        words=config.max_positions,
+        segment=config.max_segment_frames,
+    )
 
 
 class Program(NamedTuple):
@@ -113,16 +112,28 @@ def programs_of(config: HeroConfig, params: PyTree) -> dict[str, Program]:
 
 
 def write(config: HeroConfig, params: PyTree, folder: Path) -> None:
-    """One `<name>.stablehlo` a program, and a file that says how to call them."""
-    signatures = {}
-    for name, program in programs_of(config, params).items():
-        content = exported(program).serialize()
-        (folder / f"{name}.stablehlo").write_bytes(content)
-        signatures[name] = {"inputs": program.inputs, "outputs": program.outputs}
+    """One `<name>.stablehlo` a program, and files that say how to call them."""
+    readme = README.format(platforms=", ".join(PLATFORMS), inputs=inputs_of(config))
+    found = programs_of(config, params)
+    contents = {f"{n}.stablehlo": exported(p).serialize() for n, p in found.items()}
+    write_files(folder, found, contents, readme)
+
+
+def write_files(
+    folder: Path,
+    programs: Mapping[str, Program],
+    contents: Mapping[str, bytes | bytearray],
+    readme: str,
+) -> None:
+    """The programs in some format, by file, with their signatures and the README."""
+    for file, content in contents.items():
+        (folder / file).write_bytes(content)
+    signatures = {
+        name: {"inputs": program.inputs, "outputs": program.outputs}
+        for name, program in programs.items()
+    }
     text = json.dumps(signatures, indent=1)
     (folder / SIGNATURES).write_text(text + "\n", "utf-8")
-    platforms, limits = ", ".join(PLATFORMS), LIMITS.format(**limits_of(config))
-    readme = README.format(platforms=platforms, limits=limits)
     (folder / "README.md").write_text(readme, "utf-8")
 
 

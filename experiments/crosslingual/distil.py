@@ -13,14 +13,12 @@ Prints retrieval by the first teacher and by the student side by side and writes
 """
 
 import dataclasses
-import json
 import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.files import write_whole
 from experiments.common import (
     describe,
     holding,
@@ -28,13 +26,13 @@ from experiments.common import (
     say,
     settle_in,
 )
-from experiments.crosslingual.inject import measured, retrieval_of
+from experiments.crosslingual.inject import measured, retrieval_of, write_results
 from hero_jax import checkpoint, command_line, errors, search
 from hero_jax.losses.distillation import Distillation
 from hero_jax.optimizer import OptimizerConfig
 from hero_jax.sharding import MeshConfig
 from hero_jax.tasks.moment_retrieval import MomentRetrieval
-from hero_jax.tasks.taught_retrieval import TaughtRetrieval
+from hero_jax.tasks.taught_retrieval import TaughtRetrieval, fields_of
 from hero_jax.train import TrainConfig, train
 
 
@@ -106,14 +104,13 @@ def train_config(
                 f"--teachers: {path} has another tokenizer than {config.teachers[0]}; "
                 "name runs that read the same tokens"
             )
-    fields = {f.name: getattr(task, f.name) for f in dataclasses.fields(task)}
     changes = {
         "objective": Distillation(config.temperature, config.alpha),
         "languages": (),
         "switch_rate": 0.0,
     }
     taught = TaughtRetrieval(
-        **{**fields, **changes},
+        **{**fields_of(task), **changes},
         teachers=tuple(models),
         teacher_language=config.language,
     )
@@ -144,8 +141,7 @@ def publish(config: Distil, results: Mapping[str, Any], *, seconds: float) -> No
     facts = {"teachers": list(map(str, config.teachers)), "seed": config.seed}
     facts |= {"alpha": config.alpha, "steps": config.steps}
     meta = describe("experiments.crosslingual.distil", seconds, **facts)
-    content = json.dumps({"results": results, "meta": meta}, indent=2)
-    write_whole(config.run_dir / "results.json", content + "\n")
+    write_results(config.run_dir, results, meta)
 
 
 def check(config: Distil) -> None:

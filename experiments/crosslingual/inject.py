@@ -171,8 +171,14 @@ def publish(config: Inject, results: Mapping[str, Any], *, seconds: float) -> No
         print(f"{name:32} {value:8.3f} -> {after[name]:.3f}")
     facts = {"start": str(config.start), "layer": config.layer, "seed": config.seed}
     meta = describe("experiments.crosslingual.inject", seconds, **facts)
+    write_results(config.run_dir, results, meta)
+
+
+def write_results(
+    run_dir: Path, results: Mapping[str, Any], meta: Mapping[str, Any]
+) -> None:
     content = json.dumps({"results": results, "meta": meta}, indent=2)
-    write_whole(config.run_dir / "results.json", content + "\n")
+    write_whole(run_dir / "results.json", content + "\n")
 
 
 def check(config: Inject) -> None:

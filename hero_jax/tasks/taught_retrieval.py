@@ -124,10 +124,9 @@ class TaughtRetrieval(MomentRetrieval):
             )
         own = super().prepare(example, rng, share)
         queries = tuple(self._translated(own, query) for query in self._padded(own))
-        fields = {f.name: getattr(own, f.name) for f in dataclasses.fields(own)}
         segments = self._taught_segments(own)
         return PreparedTaught(
-            **fields, taught_segments=segments, taught_queries=queries
+            **fields_of(own), taught_segments=segments, taught_queries=queries
         )
 
     def collate(
@@ -154,7 +153,7 @@ class TaughtRetrieval(MomentRetrieval):
         texts, query_rows = collate_texts(examples, tokens, theirs)
         nothing: Any = None
         batch = TaughtBatch(
-            **{f.name: getattr(own, f.name) for f in dataclasses.fields(own)},
+            **fields_of(own),
             teacher_videos=dataclasses.replace(videos, features=nothing),
             teacher_queries=texts,
         )
@@ -200,3 +199,8 @@ def _of_teachers(capacity: Mapping[str, int]) -> dict[str, int]:
         for name, size in capacity.items()
         if name == "multiple" or name.startswith("teacher_")
     }
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass, to make another with more of them."""
+    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}

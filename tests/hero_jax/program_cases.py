@@ -1,6 +1,9 @@
 """A tiny HERO, and what its programs must give for inputs of two sizes."""
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -76,3 +79,29 @@ def cases(params) -> Iterator[tuple[str, dict, dict]]:
         }
         found = expected_scores(params, *given.values())
         yield f"score-{number}", given, dict(zip(("scores", "first", "last"), found))
+
+
+def check_alone(
+    script: str, params, folder: Path, env: Mapping[str, str] | None = None
+) -> None:
+    """Runs a script that answers every case by the programs in the folder alone."""
+    (folder / "found").mkdir()
+    wanted = {}
+    for name, inputs, outputs in cases(params):
+        np.savez(folder / f"{name}.npz", **inputs)
+        wanted[name] = outputs
+    done = subprocess.run(
+        [sys.executable, "-c", script, folder],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(wanted) == {path.stem for path in (folder / "found").iterdir()}
+    for name, arrays in wanted.items():
+        found = np.load(folder / "found" / f"{name}.npz")
+        assert set(found) == set(arrays)
+        for key, value in arrays.items():
+            assert np.allclose(found[key], value, rtol=1e-5, atol=1e-5), (name, key)

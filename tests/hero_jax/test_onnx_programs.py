@@ -1,15 +1,13 @@
 """The programs in ONNX Runtime; skipped where the extra `onnx` is not installed."""
 
 import json
-import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from hero_jax import onnx_programs
 from hero_jax.errors import UserError
-from tests.hero_jax.program_cases import cases, config
+from tests.hero_jax.program_cases import check_alone, config
 from tests.weights import random_hero
 
 ALONE = """
@@ -37,25 +35,7 @@ def test_programs_of_free_sizes_run_without_jax(params, tmp_path):
     pytest.importorskip("jax2onnx")
     pytest.importorskip("onnxruntime")
     onnx_programs.write(config(), params, tmp_path)
-    (tmp_path / "found").mkdir()
-    wanted = {}
-    for name, inputs, outputs in cases(params):
-        np.savez(tmp_path / f"{name}.npz", **inputs)
-        wanted[name] = outputs
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, tmp_path],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert set(wanted) == {path.stem for path in (tmp_path / "found").iterdir()}
-    for name, arrays in wanted.items():
-        found = np.load(tmp_path / "found" / f"{name}.npz")
-        assert set(found) == set(arrays)
-        for key, value in arrays.items():
-            assert np.allclose(found[key], value, rtol=1e-5, atol=1e-5), (name, key)
+    check_alone(ALONE, params, tmp_path)
     assert set(json.loads((tmp_path / "programs.json").read_text())) == {
         "encode_queries", "encode_videos", "score"
     }  # fmt: skip

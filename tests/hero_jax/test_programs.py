@@ -1,13 +1,10 @@
 import json
 import os
-import subprocess
-import sys
 
-import numpy as np
 import pytest
 
 from hero_jax import programs
-from tests.hero_jax.program_cases import cases, config
+from tests.hero_jax.program_cases import check_alone, config
 from tests.weights import random_hero
 
 ALONE = """
@@ -40,25 +37,8 @@ def params():
 
 def test_the_programs_run_where_this_package_cannot_be_imported(params, tmp_path):
     programs.write(config(), params, tmp_path)
-    (tmp_path / "found").mkdir()
-    wanted = {}
-    for name, inputs, outputs in cases(params):
-        np.savez(tmp_path / f"{name}.npz", **inputs)
-        wanted[name] = outputs
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, tmp_path],
-        cwd=tmp_path,
-        env={k: value for k, value in os.environ.items() if k != "PYTHONPATH"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    for name, arrays in wanted.items():
-        found = np.load(tmp_path / "found" / f"{name}.npz")
-        assert set(found) == set(arrays)
-        for key, value in arrays.items():
-            assert np.allclose(found[key], value, rtol=1e-5, atol=1e-5), (name, key)
+    env = {k: value for k, value in os.environ.items() if k != "PYTHONPATH"}
+    check_alone(ALONE, params, tmp_path, env)
 
 
 def test_the_signature_says_what_goes_in_and_comes_out(params, tmp_path):
