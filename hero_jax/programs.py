@@ -41,8 +41,8 @@ vectors = program.call(tokens, num_tokens)
 INPUTS = """`programs.json` lists what goes in and comes out; sizes that are letters are
 free, and 1 or more. A query has at most {query} tokens (t) and a video {frames}
 frames (f); a position in a segment lies below {words} for words and below {segment}
-for frames. What lies beyond is NaN. Videos without subtitles have no rows; where there would be none at
-all, give one of zeros with -1 in `frame`.
+for frames. What lies beyond is NaN. Videos without subtitles have no rows; where there
+would be none at all, give one of zeros with -1 in `frame`.
 
 Token ids begin with that of `<s>`; `segment` counts from 1 within a row and is 0 where
 there is nothing, `position` counts within a segment, words and frames apart, and
