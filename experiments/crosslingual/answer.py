@@ -17,7 +17,13 @@ import numpy as np
 
 from data_pipelines.files import write_whole
 from experiments.common import say
-from experiments.crosslingual import contrasts, controls, language_tables, records
+from experiments.crosslingual import (
+    contrasts,
+    controls,
+    language_tables,
+    localisation,
+    records,
+)
 from experiments.crosslingual.contrasts import Family, Measure, Term, across, within
 from experiments.crosslingual.corpora import CORPORA
 from experiments.crosslingual.grid import AIDS, ARMS, PRIMARY, SECONDARY, VARIANTS
@@ -154,6 +160,7 @@ def of_families(
             blocks = [block for part in parts for block in part(family)]
             if name == "english_only":
                 blocks += language_tables.floor(corpus, ranked)
+            blocks += localisation.tables(family, ordered(family), ranked)
             for explain in (language_tables.diagnostics, language_tables.watched):
                 blocks += explain(family, ordered(family))
             yield Section(f"{name}: {corpus}", tuple(blocks))

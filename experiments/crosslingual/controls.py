@@ -7,7 +7,8 @@
 
 All rank the test split by the words of its subtitles. A ranking across languages that
 is no better than `words` has learnt nothing but names and numbers; one that is no
-better than `copied` has memorised its training texts.
+better than `copied` has memorised its training texts. Moments are found by copying the
+span of the subtitle that is most like the query (`copied_spans.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,8 @@ import numpy as np
 from data_pipelines import dictionary
 from data_pipelines.bm25 import BM25, ranks_of, tokens_of
 from data_pipelines.schema import Corpus, Query
-from experiments.crosslingual import records
+from experiments.crosslingual import copied_spans, records
+from experiments.crosslingual.copied_spans import Spans, linked, places
 from experiments.crosslingual.records import Record
 
 Tokens = Sequence[str]
@@ -26,18 +28,24 @@ Translate = Callable[[Query], Tokens | None]
 """A query as the words to look for; None where it cannot be said."""
 Ranks = Mapping[str, Mapping[str, list[int]]]
 """[query language][subtitle language]: each query's rank of its own video."""
+Translators = Mapping[tuple[str, str], Mapping[str, Translate]]
+"""(query language, subtitle language) -> control -> what it looks for."""
 
 MACHINE = "-x-"
 """Marks the code of a machine translation into the language before it."""
-FIELDS = ("corpus", "num_videos", "ranks")
+FIELDS = ("corpus", "num_videos", "videos", "overlaps", "spans", "ranks")
 
 
 def write(path: Path, corpus: str, train: Corpus, test: Corpus) -> None:
     """All controls of a corpus in one file; the same bytes for the same corpus."""
+    said = translators(train, test)
     record = {
         "corpus": corpus,
         "num_videos": len(test.videos),
-        "ranks": controls(train, test),
+        "videos": places(test),
+        "overlaps": [round(iou, 4) for iou in copied_spans.overlaps(test)],
+        "spans": spans(test, said),
+        "ranks": ranks(test, said),
     }
     records.write(path, record)
 
@@ -48,22 +56,41 @@ def read_all(folder: Path) -> list[Record]:
     return [records.read(path, FIELDS) for path in paths]
 
 
-def controls(train: Corpus, test: Corpus) -> Mapping[str, Ranks]:
-    """Control -> its ranks; a pair of languages it does not know is left out.
-
-    So is a language in which no video has subtitles.
-    """
-    found: dict[str, dict[str, dict[str, list[int]]]] = {}
+def translators(train: Corpus, test: Corpus) -> Translators:
+    """Of every pair of languages; one in which no video has subtitles is not read."""
     is_spoken = lambda code: any(video.subtitles[code] for video in test.videos)
-    indices = {
-        read: documents(test, read) for read in test.languages if is_spoken(read)
+    return {
+        (asked, read): _translators(train, asked, read)
+        for asked in test.languages
+        for read in filter(is_spoken, test.languages)
     }
-    for asked in test.languages:
-        for read in indices:
-            for name, translate in _translators(train, asked, read).items():
-                ranks = _ranks(test, indices[read], translate)
-                if ranks is not None:
-                    found.setdefault(name, {}).setdefault(asked, {})[read] = ranks
+
+
+def ranks(test: Corpus, said: Translators) -> Mapping[str, Ranks]:
+    """Control -> its ranks; a pair of languages it does not know is left out."""
+    found: dict[str, dict[str, dict[str, list[int]]]] = {}
+    indices = {read: documents(test, read) for _, read in said}
+    for (asked, read), controls in said.items():
+        for name, translate in controls.items():
+            of_pair = _ranks(test, indices[read], translate)
+            if of_pair is not None:
+                found.setdefault(name, {}).setdefault(asked, {})[read] = of_pair
+    return found
+
+
+def spans(
+    test: Corpus, said: Translators
+) -> Mapping[str, Mapping[str, Mapping[str, Spans]]]:
+    """[query language][subtitle language]: ranks of copied spans, as cells write them.
+
+    Across languages by the dictionary, the best that a query's words alone become.
+    """
+    found: dict[str, dict[str, dict[str, Spans]]] = {}
+    for (asked, read), controls in said.items():
+        words = controls["words" if asked == read else "dictionary"]
+        copied = copied_spans.copied(test, read, words)
+        if copied is not None:
+            found.setdefault(asked, {})[read] = {"SVMR": copied}
     return found
 
 
@@ -116,10 +143,7 @@ def _by_machine(query: Query, read: str) -> Tokens | None:
 
 
 def _ranks(test: Corpus, index: BM25, translate: Translate) -> list[int] | None:
-    places = {video.video_id: i for i, video in enumerate(test.videos)}
-    linked = [query for query in test.queries if query.video_id is not None]
-    said = [translate(query) for query in linked]
+    said = [translate(query) for query in linked(test)]
     if any(words is None for words in said):
         return None
-    true = [places[str(query.video_id)] for query in linked]
-    return ranks_of(index, [words for words in said if words is not None], true)
+    return ranks_of(index, [words for words in said if words is not None], places(test))

@@ -66,13 +66,14 @@ def as_lists(ranks: Mapping[str, Mapping[str, Ranks]]) -> dict[str, Any]:
 
 def _cell(found: Ranks) -> dict[str, Any]:
     moments = {
-        task: None if of_task is None else {k: _finite(v) for k, v in of_task.items()}
+        task: None if of_task is None else {k: written(v) for k, v in of_task.items()}
         for task, of_task in found.moments.items()
     }
-    return {"VR": _finite(found.video), **moments}
+    return {"VR": written(found.video), **moments}
 
 
-def _finite(ranks: np.ndarray) -> list[int | None]:
+def written(ranks: np.ndarray) -> list[int | None]:
+    """Ranks as JSON has them, without infinity."""
     return [int(rank) if np.isfinite(rank) else None for rank in ranks]
 
 

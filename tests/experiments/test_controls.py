@@ -37,9 +37,11 @@ def found():
     train = [asked(i, a, "train0") for i in range(4) for a in NAMES]
     machine = lambda animal: {"zh-x-google": ANIMALS[animal]}
     test = [asked(7, a, f"test{i}", **machine(a)) for i, a in enumerate(NAMES)]
-    return controls.controls(
-        corpus("train", ["cat"], train), corpus("test", NAMES, test)
-    )
+    return ranked(corpus("train", ["cat"], train), corpus("test", NAMES, test))
+
+
+def ranked(train, test):
+    return controls.ranks(test, controls.translators(train, test))
 
 
 def test_words_cross_only_where_both_languages_write_them_alike(found):
@@ -61,7 +63,7 @@ def test_a_language_in_which_nobody_speaks_is_not_searched():
         for video in test.videos
     ]
     test = dataclasses.replace(test, videos=videos)
-    ranks = controls.controls(corpus("train", ["cat"], queries), test)
+    ranks = ranked(corpus("train", ["cat"], queries), test)
     assert {tuple(row) for of in ranks.values() for row in of.values()} == {("en",)}
     assert ranks["dictionary"]["zh"]["en"] != []
     record = {"corpus": "tiny", "num_videos": 12, "ranks": ranks}

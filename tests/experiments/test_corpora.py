@@ -69,7 +69,7 @@ def test_a_corpus_without_its_release_is_refused_by_the_option_that_names_it(con
 def test_controls_read_english_captions_alone(config):
     source = prepared(config, "mtvr_tvc")
     train, test = (source.open(split).corpus for split in ("train", "test"))
-    ranks = controls.controls(train, test)
+    ranks = controls.ranks(test, controls.translators(train, test))
     assert set(ranks["words"]["en"]) == set(ranks["words"]["zh"]) == {"en"}
     found, crossed = (np.array(ranks["words"][code]["en"]) for code in ("en", "zh"))
     assert len(found) == len(test.queries)
