@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.crosslingual import answer, records, study
+from experiments.crosslingual import answer, records, rerun, study
 from experiments.crosslingual.grid import ARMS, PRESETS, VARIANTS, Grid, cells, tuning
+from experiments.crosslingual.rerun import Rerun
 from experiments.crosslingual.study import Study
 from hero_jax.errors import UserError
 from tests.experiments.mtvr_releases import write_release
@@ -130,6 +131,18 @@ def test_a_finished_study_makes_nothing_again(finished, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_cell_that_is_made_again_comes_out_the_same(finished, monkeypatch, capsys):
+    monkeypatch.setitem(PRESETS, "small", GRID)
+    fields = {f.name: getattr(finished, f.name) for f in dataclasses.fields(finished)}
+    (path,) = finished.out.glob("cells/confirmatory-mtvr_loo-vsm-*")
+    name = path.name.removesuffix(records.SUFFIX)
+    rerun.run(Rerun(**fields | {"preset": "small"}, cell=name))
+    said = capsys.readouterr().out
+    assert "ranks of videos: 0 of " in said and "VR MRR across languages: was" in said
+    assert not (finished.work / name).exists()
+
+
+@pytest.mark.slow
 def test_another_grid_is_refused(finished):
     with pytest.raises(UserError, match="found another grid"):
         study.run(finished, dataclasses.replace(GRID, seeds=2))
@@ -179,6 +192,32 @@ def test_the_best_trial_across_languages_is_chosen():
 
     tuned = [record("a", 1, 2), record("a", 0, 3), record("b", 0, 2), record("b", 1, 2)]
     assert study.choose(tuned) == {"a": 1, "b": 0}
+
+
+def test_what_differs_between_two_makings_of_a_cell_is_said():
+    def record(ranks, **config):
+        found = {"VR": ranks}
+        row = {"en": found, "zh": found}
+        ranks = {"en": row, "zh": row}
+        return {"ranks": ranks, "videos": [0, 1], "config": {"seed": 1} | config}
+
+    old, new = record([1, 4]), record([1, 2])
+    assert list(rerun.differences(old, old)) == [
+        "ranks of videos: 0 of 8 differ",
+        "VR MRR across languages: was 0.6250, now 0.6250",
+        "VR MRR within languages: was 0.6250, now 0.6250",
+    ]
+    changed, across, _ = rerun.differences(old, new)
+    assert changed == "ranks of videos: 4 of 8 differ"
+    assert across == "VR MRR across languages: was 0.6250, now 0.7500"
+    (other,) = rerun.differences(old, record([1, 4], seed=2))
+    assert other == "made of something else: seed"
+
+
+def test_a_cell_to_be_made_again_must_be_there(tmp_path):
+    config = Rerun(out=tmp_path, cell="none", work=tmp_path / "work")
+    with pytest.raises(UserError, match=r"none\.json\.gz: found no such file"):
+        rerun.find(config)
 
 
 def test_records_have_the_same_bytes_whenever_they_are_written(tmp_path):
