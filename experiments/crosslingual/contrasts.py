@@ -27,6 +27,8 @@ Measure = Callable[[Found], np.ndarray | None]
 """A value for each query; None where the arm has no local objective."""
 Term = tuple[float, str, Side]
 """Weight, arm, side."""
+Comparison = Mapping[str, float]
+"""What `significance.comparison` says of a contrast, and "seeds", their number."""
 
 
 def across(asked: str, read: str) -> bool:
@@ -78,6 +80,12 @@ class Family:
         """Whether these arms have a seed in common."""
         return all(arm in self.arms for arm in arms) and bool(self.seeds(arms))
 
+    def paired(self, arms: Iterable[str]) -> "Family":
+        """These arms alone, with the seeds that all of them have."""
+        seeds = self.seeds(arms := list(arms))
+        only = {arm: {seed: self.arms[arm][seed] for seed in seeds} for arm in arms}
+        return dataclasses.replace(self, arms=only)
+
     def seeds(self, arms: Iterable[str]) -> list[int]:
         """Those that all of the arms have."""
         return sorted(set.intersection(*(set(self.arms[arm]) for arm in arms)))
@@ -126,14 +134,14 @@ def values(
 
 def compared(
     family: Family, terms: Sequence[Term], measure: Measure, *, num_draws: int = 10_000
-) -> dict[str, float] | None:
-    """What `significance.comparison` says of a contrast; None if undefined."""
+) -> Comparison | None:
+    """What is said of a contrast; None if undefined."""
     found = values(family, terms, measure)
     if found is None:
         return None
     by_video = significance.table(*found)
     result = significance.comparison(by_video, num_draws=num_draws)
-    return result | {"seeds": float(len(by_video))}
+    return {**result, "seeds": float(len(by_video))}
 
 
 def equivalent(
@@ -148,13 +156,27 @@ def equivalent(
     )
 
 
-def log_gap(family: Family, arm: str) -> dict[str, float] | None:
-    """ln(across / within) of VR MRR, as `comparison` says it; None at a mean of 0."""
+def log_gap(family: Family, arm: str, less: str | None = None) -> Comparison | None:
+    """ln(across / within) of VR MRR, or how much more it is than that of another arm.
+
+    None at a mean of 0, where it is undefined.
+    """
+    arms = [arm] if less is None else [arm, less]
+    found = [_log_gaps(family.paired(arms), one) for one in arms]
+    tables = [table for table in found if table is not None]
+    if len(tables) < len(arms):
+        return None
+    total = tables[0] - sum(tables[1:])
+    return significance.comparison(total) | {"seeds": float(len(total))}
+
+
+def _log_gaps(family: Family, arm: str) -> np.ndarray | None:
+    """A table, seeds x videos, whose mean is ln(across / within)."""
     sides = [values(family, [(1.0, arm, s)], reciprocal_rank) for s in (across, within)]
     tables = [significance.table(*found) for found in sides if found is not None]
     if len(tables) < 2 or any(table.mean() <= 0 for table in tables):
         return None
-    return significance.comparison(significance.log_ratio(*tables))
+    return significance.log_ratio(*tables)
 
 
 def difference(upper: str, lower: str, side: Side) -> list[Term]:

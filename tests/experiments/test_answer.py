@@ -100,6 +100,24 @@ def test_a_planted_null_is_not_found(family):
     assert contrasts.equivalent(family, terms, contrasts.reciprocal_rank, 0.01) < 0.05
 
 
+def test_a_ratio_is_that_of_the_sides_of_the_arms(found):
+    some = [r for r in found if r["cell"]["arm"] != "vsm" or r["cell"]["seed"] < 4]
+    family = Family.of(some, "confirmatory", "mtvr_loo")
+    measure = contrasts.reciprocal_rank
+    mean = lambda arm, side: np.mean(
+        [
+            contrasts.side_values(family.arms[arm][seed], side, measure)
+            for seed in range(4)
+        ]
+    )
+    log = lambda arm: np.log(mean(arm, across) / mean(arm, within))
+    result = contrasts.log_gap(family, "vsm", "info_nce")
+    assert result["estimate"] == pytest.approx(log("vsm") - log("info_nce"))
+    assert result["seeds"] == 4 and result["low"] > 0
+    assert contrasts.log_gap(family, "vsm")["estimate"] == pytest.approx(log("vsm"))
+    assert contrasts.log_gap(family, "info_nce")["seeds"] == 6
+
+
 def test_none_is_no_language(family):
     of_one = family.arms["vsm"][0]
     ranks = {a: {**row, "none": None} for a, row in of_one["ranks"].items()}
