@@ -23,8 +23,11 @@ from hero_jax.types import Array, Int, Key, Metrics, PyTree, Scalar
 
 T = TypeVar("T")
 
-MOST_PROGRAMS = 64
-"""Programs kept for other runs of the process; beyond them the oldest is forgotten."""
+MOST_PROGRAMS = 24
+"""Programs kept for other runs of the process; beyond them the oldest is forgotten.
+
+Each of them holds about 0.1 GB of the host: a study of many arms grew without end.
+"""
 
 
 @flax.struct.dataclass
