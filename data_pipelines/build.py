@@ -35,6 +35,8 @@ IN_FOLDS = (
     "mtvr_tvc", "youcook2_loo", "vatex_loo",
 )  # fmt: skip
 """Datasets of which `--fold` names a fifth."""
+SYNTHETIC = ("mtvr_loo_synthetic",)
+"""Datasets whose name says that their features are made."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +91,7 @@ def build_dataset(
     the same dataset.
     """
     from data_pipelines.builders.raw import Request
+    from data_pipelines.synthetic import is_synthetic
 
     name = f"{dataset}_fold{fold}" if dataset in IN_FOLDS else dataset
     request = Request(
@@ -100,6 +103,9 @@ def build_dataset(
         allow_missing=allow_missing,
         cache=Path(out) / f".{name}.features",
     )
+    if is_synthetic(request.features) and dataset not in SYNTHETIC:
+        oddity = f"synthetic features, which only {SYNTHETIC[0]} is named after"
+        request.tally.add(oddity, request.features)
     return build_with(_builder_of(dataset), request, Path(out), name, is_replacing)
 
 

@@ -167,9 +167,16 @@ def _write_all(
 def _concepts(release: "Release") -> Mapping[str, str]:
     """English word -> Chinese word, of texts that nobody searches with."""
     english, chinese = release.languages
-    return dictionary.learn_words(
+    found = dictionary.learn_words(
         [(tokens_of(t[english]), tokens_of(t[chinese])) for t in release.parallel]
     )
+    if not found:
+        problem = f"no concepts in {len(release.parallel)} texts that name no video"
+        remedy = (
+            "frames show what both languages name: add the files of the test splits"
+        )
+        raise wrong(release.file, "", problem, remedy)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 The moments of mTVR's test videos are not published. One half of the validation videos,
 in the order of the sha256 of their ids, is there to choose by, the other to judge by:
 
-    train   mTVR's train
+    train   mTVR's train, beside the texts of its test splits as parallel texts
     val     every second video of mTVR's val
     test    the others of them
 """
@@ -13,7 +13,12 @@ from collections.abc import Set
 
 from data_pipelines.builders.base import CorpusBuilder
 from data_pipelines.builders.folds import hash_order
-from data_pipelines.builders.mtvr import Mtvr, annotation_file
+from data_pipelines.builders.mtvr import (
+    TEXT_ONLY,
+    Mtvr,
+    annotation_file,
+    parallel_texts,
+)
 from data_pipelines.builders.raw import RawCorpus, RawSplit, Request
 from data_pipelines.readers.errors import wrong
 
@@ -30,9 +35,16 @@ class MtvrSplit(CorpusBuilder):
                 remedy = "training and validation annotations are both needed"
                 raise wrong(annotation_file(request, name), "", problem, remedy)
         judged = whole.splits["val"]
+        unlinked = [
+            query
+            for name in TEXT_ONLY
+            if name in whole.splits
+            for query in whole.splits[name].queries
+        ]
+        parallel = tuple(parallel_texts(unlinked))
         ordered = hash_order(video.video_id for video in judged.videos)
         splits = {
-            "train": whole.splits["train"],
+            "train": dataclasses.replace(whole.splits["train"], parallel=parallel),
             "val": part(judged, set(ordered[::2])),
             "test": part(judged, set(ordered[1::2])),
         }

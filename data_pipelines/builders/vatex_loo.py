@@ -7,6 +7,9 @@ the others tell what the video shows (crosslingual.md, 4.6, item 4).
     en and zh    subtitles   queries: 5 in one language translates 5 in the other
                  of the whole video, and no translation of one another
 
+Queries carry their machine translations, where the release has them, under the
+private-use codes `zh-x-google` (of the English) and `en-x-google` (of the Chinese).
+
 So no gallery text is the translation of a query, which would give the answer away
 (crosslingual.md, 3.5). A query is about its whole video and has no moment. The videos
 of all parts, 3,000 in the published val and test files, are dealt into folds; one of
@@ -21,10 +24,16 @@ from data_pipelines.builders.folds import Dialogue, Release, with_dialogue
 from data_pipelines.builders.raw import RawCorpus, Request
 from data_pipelines.readers.errors import Tally, wrong
 from data_pipelines.readers.fields import Row
-from data_pipelines.readers.vatex import Described, beside, read_described
+from data_pipelines.readers.vatex import (
+    Described,
+    beside,
+    read_described,
+    read_translations,
+)
 from data_pipelines.schema import Query, Subtitle
 
 LANGUAGES = ("en", "zh")
+MACHINES = {"zh-x-google": "enc2zh", "en-x-google": "zhc2en"}
 FILES = "vatex*.caption.txt"
 MARKED = "_"
 """In the name of a file that is not the English one: `_zh`, and those of machines."""
@@ -41,7 +50,7 @@ class VatexLoo(CorpusBuilder):
             file=files[0],
             languages=LANGUAGES,
             durations={one.video: float(one.duration) for one in described},
-            queries=tuple(_queries(described, request.tally)),
+            queries=tuple(_queries(described, _machine(files), request.tally)),
         )
         return with_dialogue("vatex_loo", release, request, _dialogues(described))
 
@@ -72,13 +81,32 @@ def _described(files: Sequence[Path]) -> list[Described]:
     return found
 
 
-def _queries(described: Iterable[Described], tally: Tally) -> Iterator[Query]:
+def _machine(files: Sequence[Path]) -> Mapping[str, Mapping[tuple[str, int], str]]:
+    """Language code -> (video, number) -> what a machine made of the other language."""
+    return {
+        code: {
+            key: text
+            for file in files
+            for key, text in read_translations(file, kind).items()
+        }
+        for code, kind in MACHINES.items()
+    }
+
+
+def _queries(
+    described: Iterable[Described],
+    machine: Mapping[str, Mapping[tuple[str, int], str]],
+    tally: Tally,
+) -> Iterator[Query]:
     """The captions of the translated numbers that exist in both languages."""
     for one in described:
         if one.is_translated and len(one.texts) < len(LANGUAGES):
             tally.add("captions 5 to 9 without a translation, left out", one.place)
         elif one.is_translated:
-            yield Query(f"{one.video}_{one.number}", _checked(one), one.video)
+            key = one.video, one.number
+            more = {code: texts[key] for code, texts in machine.items() if key in texts}
+            texts = {**_checked(one), **more}
+            yield Query(f"{one.video}_{one.number}", texts, one.video)
 
 
 def _dialogues(described: Iterable[Described]) -> Mapping[str, Dialogue]:

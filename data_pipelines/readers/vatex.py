@@ -2,6 +2,8 @@
 
     vatexval.caption.txt       3c0hLqxvSSI_000000_000010#enc#5 a man on a platform
     vatexval_zh.caption.txt    3c0hLqxvSSI_000000_000010#zh#5 一个男人在平台上
+    vatexval_google_enc2zh.caption.txt      the English ones, by a machine, in Chinese
+    vatexval_google_zhc2en.caption.txt      the Chinese ones in English
 
 The name of a video holds its times: seconds of a longer one. Captions 5 to 9 of the two
 languages translate each other and become one query, the others one in each language.
@@ -20,7 +22,7 @@ from data_pipelines.readers.fields import (
     read_text,
 )
 
-NAME = re.compile(r"(\S+_(\d{6})_(\d{6}))#(?:enc|zhc?)#(\d+) (.*)")
+NAME = re.compile(r"(\S+_(\d{6})_(\d{6}))#(?:enc|zhc?)(?:2\w+)?#(\d+) (.*)")
 FIRST_TRANSLATED = 5
 
 Captions = Mapping[tuple[str, int], tuple[str, str]]
@@ -77,9 +79,16 @@ def read_described(path: Path) -> Iterator[Described]:
             yield Described(place, video, number, {"zh": text})
 
 
-def beside(path: Path) -> Path:
-    """The Chinese captions of the same videos."""
-    return path.with_name(path.name.replace(".caption", "_zh.caption"))
+def read_translations(path: Path, kind: str) -> Mapping[tuple[str, int], str]:
+    """(video, number) -> the machine's translation of that caption, `kind` being
+    `enc2zh` or `zhc2en`; nothing where there is no such file beside the English one."""
+    captions = _captions(beside(path, f"google_{kind}"))
+    return {key: text for key, (_, text) in captions.items()}
+
+
+def beside(path: Path, what: str = "zh") -> Path:
+    """The Chinese captions of the same videos, or others of them."""
+    return path.with_name(path.name.replace(".caption", f"_{what}.caption"))
 
 
 def _captions(path: Path) -> Captions:

@@ -167,17 +167,27 @@ def of_families(
             if name == "english_only":
                 blocks += language_tables.floor(corpus, ranked)
             blocks += localisation.tables(family, ordered(family), ranked)
-            for explain in (language_tables.diagnostics, language_tables.watched):
+            for explain in EXPLAINED:
                 blocks += explain(family, ordered(family))
             yield Section(f"{name}: {corpus}", tuple(blocks))
 
 
+EXPLAINED = (
+    language_tables.by_kind,
+    language_tables.diagnostics,
+    language_tables.watched,
+)
+
+
 def facts(family: Family) -> list[Block]:
     """What its frames are, and how long was trained."""
-    steps = {r["cell"]["steps"] for by in family.arms.values() for r in by.values()}
+    records = [r for by_seed in family.arms.values() for r in by_seed.values()]
     corpus = CORPORA[family.corpus]
-    trained = f"{', '.join(map(str, sorted(steps)))} steps."
-    return [f"Visual features: {corpus.visual}. {trained} {corpus.note}".strip()]
+    visual = {record.get("visual", corpus.visual): None for record in records}
+    steps = sorted({record["cell"]["steps"] for record in records})
+    trained = f"{', '.join(map(str, steps))} steps."
+    seen = f"Visual features: {'; '.join(visual)}."
+    return [f"{seen} {trained} {corpus.note}".strip()]
 
 
 def endpoint(family: Family) -> list[Block]:

@@ -9,6 +9,7 @@ side; seeds are paired, so only those that all arms of a contrast have are used.
 """
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -74,7 +75,28 @@ class Family:
             cell = record["cell"]
             if cell["family"] in (name, *others) and cell["corpus"] == corpus:
                 arms.setdefault(cell["arm"], {})[cell["seed"]] = record
-        return cls(name, corpus, arms)
+        family = cls(name, corpus, arms)
+        family.check()
+        return family
+
+    def check(self) -> None:
+        """Raises UserError for an arm of several settings, and for several datasets."""
+        for arm, by_seed in self.arms.items():
+            for what in ("trial", "steps"):
+                found = {record["cell"][what] for record in by_seed.values()}
+                if len(found) > 1:
+                    raise UserError(
+                        f"{self.name} {self.corpus} {arm}: found cells of {what} "
+                        f"{' and '.join(map(str, sorted(found)))}, expected one in all "
+                        "seeds; remove those of the other"
+                    )
+        records = [r for by_seed in self.arms.values() for r in by_seed.values()]
+        known = {json.dumps(r["data"], sort_keys=True) for r in records if "data" in r}
+        if len(known) > 1:
+            raise UserError(
+                f"{self.name} {self.corpus}: found cells of {len(known)} datasets, "
+                "expected one; remove those of another release"
+            )
 
     def has(self, *arms: str) -> bool:
         """Whether these arms have a seed in common."""

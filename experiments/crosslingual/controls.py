@@ -11,6 +11,7 @@ better than `copied` has memorised its training texts. Moments are found by copy
 span of the subtitle that is most like the query (`copied_spans.py`).
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from data_pipelines import dictionary
 from data_pipelines.bm25 import BM25, ranks_of, tokens_of
-from data_pipelines.schema import Corpus, Query
+from data_pipelines.schema import Corpus, Query, Video
 from experiments.crosslingual import copied_spans, records
 from experiments.crosslingual.copied_spans import Spans, linked, places
 from experiments.crosslingual.records import Record
@@ -36,8 +37,11 @@ MACHINE = "-x-"
 FIELDS = ("corpus", "num_videos", "videos", "overlaps", "spans", "ranks")
 
 
-def write(path: Path, corpus: str, train: Corpus, test: Corpus) -> None:
+def write(
+    path: Path, corpus: str, train: Corpus, test: Corpus, *, max_frames: int = 100
+) -> None:
     """All controls of a corpus in one file; the same bytes for the same corpus."""
+    test = readable(test, max_frames)
     said = translators(train, test)
     record = {
         "corpus": corpus,
@@ -48,6 +52,20 @@ def write(path: Path, corpus: str, train: Corpus, test: Corpus) -> None:
         "ranks": ranks(test, said),
     }
     records.write(path, record)
+
+
+def readable(corpus: Corpus, max_frames: int) -> Corpus:
+    """What a model reads that cuts videos to so many frames: no line lies beyond."""
+
+    def cut(video: Video) -> Video:
+        end = min(video.num_frames, max_frames) * video.interval
+        kept = {
+            code: tuple(line for line in lines if line.start < end)
+            for code, lines in video.subtitles.items()
+        }
+        return dataclasses.replace(video, subtitles=kept)
+
+    return dataclasses.replace(corpus, videos=tuple(map(cut, corpus.videos)))
 
 
 def read_all(folder: Path) -> list[Record]:

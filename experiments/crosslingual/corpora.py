@@ -2,14 +2,17 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from data_pipelines import synthetic
 from data_pipelines.build import build_dataset
-from data_pipelines.corpus import open_corpus
+from data_pipelines.corpus import StoredFeatures, open_corpus
+from data_pipelines.files import write_whole
 from data_pipelines.microtv.generate import generate
+from data_pipelines.schema import Corpus
 from experiments.common import make_tokenizer
 from hero_jax.errors import UserError
 from hero_jax.retrieval.spans import SpanRules
@@ -25,7 +28,7 @@ class StudyCorpus:
     """What is the same for all arms on a corpus."""
 
     visual: str
-    """What its frames are, for the head of every table."""
+    """What its frames are where none are given, for the head of every table."""
     vocab_size: int
     """Words of the tokenizer that is learnt from its training split."""
     retrieval: Mapping[str, Any]
@@ -68,7 +71,7 @@ CORPORA: Mapping[str, StudyCorpus] = {
         "moments are not found freely.",
     ),
     "mtvr_split": StudyCorpus(
-        "those given by --features, zeros without",
+        "none (zeros)",
         16000,
         {
             "num_subtitle_queries": 2,
@@ -145,15 +148,24 @@ def prepare(
         interval=corpus.interval,
         workers=2,
     )
-    tokenizer = out / f"tokenizer-{name}.json"
-    training = open_corpus(out / "datasets", built.dataset, "train")
-    make_tokenizer(tokenizer, training, vocab_size=corpus.vocab_size)
     return Source(
         directory=out / "datasets",
         dataset=built.dataset,
-        tokenizer=tokenizer,
+        tokenizer=_tokenizer(name, out, built.dataset),
         row_length=64,
     )
+
+
+def _tokenizer(name: str, out: Path, dataset: str) -> Path:
+    """Learnt from the training split, and again from another release's."""
+    path, note = out / f"tokenizer-{name}.json", out / f"tokenizer-{name}.of"
+    training = open_corpus(out / "datasets", dataset, "train")
+    known = json.dumps(training.fingerprint, sort_keys=True)
+    if not note.exists() or note.read_text("utf-8") != known:
+        path.unlink(missing_ok=True)
+        make_tokenizer(path, training, vocab_size=CORPORA[name].vocab_size)
+        write_whole(note, known)
+    return path
 
 
 def _microtv(out: Path) -> Path:
@@ -162,9 +174,38 @@ def _microtv(out: Path) -> Path:
     return folder
 
 
+def check_features(features: Path) -> list[str]:
+    """The corpora that have a folder of frames there.
+
+    Raises UserError where none has, or where frames were made and not seen.
+    """
+    names = [name for name in CORPORA if (features / name).is_dir()]
+    if not names:
+        raise UserError(
+            f"--features: {features}: found no folder named after a corpus, expected "
+            f"some of {', '.join(CORPORA)}"
+        )
+    for name in names:
+        if synthetic.is_synthetic(features / name):
+            raise UserError(
+                f"--features: {features / name}: found synthetic frames; the corpus "
+                "mtvr_loo_synthetic makes its own, and is named after them"
+            )
+    return names
+
+
 def _given(name: str, features: Path | None) -> Path | None:
     folder = None if features is None else features / name
     return folder if folder is not None and folder.is_dir() else None
+
+
+def visual_of(name: str, corpus: Corpus) -> str:
+    """What the frames of a built corpus are, for the head of every table."""
+    if CORPORA[name].is_synthetic or name == "microtv":
+        return CORPORA[name].visual
+    if isinstance(corpus.features, StoredFeatures):
+        return f"given, {corpus.feature_width} wide"
+    return CORPORA[name].visual
 
 
 def _synthetic(name: str, raw: Path, out: Path) -> Path:

@@ -220,6 +220,7 @@ PRESETS: Mapping[str, Grid] = {  # "accelerator" is for real features of real vi
         seeds=2,
         replications=("microtv",),
         evidence=(),
+        translated=(),
         ingredients=("info_nce_mean",),
         aided=(),
         steps={"mtvr_loo": 60, "microtv": 60},

@@ -3,12 +3,20 @@
 Exploratory, without tests of significance: means over seeds, and their spread.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from experiments.crosslingual.contrasts import Family
+from experiments.crosslingual.contrasts import (
+    Family,
+    Side,
+    across,
+    reciprocal_rank,
+    side_values,
+    within,
+)
 from experiments.crosslingual.pages import Block, Section, Table
 from experiments.crosslingual.records import Record, as_array
 
@@ -84,6 +92,31 @@ def diagnostics(family: Family, arms: Sequence[str]) -> list[Block]:
         "over seeds in brackets."
     )
     return [note, Table(("arm", *MEASURES), rows)]
+
+
+def by_kind(family: Family, arms: Sequence[str]) -> list[Block]:
+    """VR MRR by query type, where queries have several types."""
+    records = {arm: list(family.arms[arm].values()) for arm in arms}
+    kinds = {json.dumps(r.get("kinds", [])) for of in records.values() for r in of}
+    names = sorted({*json.loads(min(kinds, default="[]"))} - {""})
+    if len(kinds) > 1 or len(names) < 2:
+        return []
+    kind = np.array(json.loads(kinds.pop()))
+    columns = [(name, side) for name in names for side in (within, across)]
+    rows = tuple(
+        (arm, *(_of_kind(records[arm], side, kind == name) for name, side in columns))
+        for arm in arms
+    )
+    header = ("VR MRR", *(f"{name}, {side.__name__}" for name, side in columns))
+    return [
+        "By what a query is about: vision, subtitles (t), both.",
+        Table(header, rows),
+    ]
+
+
+def _of_kind(records: Sequence[Record], side: Side, chosen: np.ndarray) -> str:
+    found = [side_values(record, side, reciprocal_rank) for record in records]
+    return _spread([np.nan if v is None else float(v[chosen].mean()) for v in found])
 
 
 def watched(family: Family, arms: Sequence[str]) -> list[Block]:

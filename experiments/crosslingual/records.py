@@ -12,6 +12,7 @@ they say. A file appears whole or not at all.
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from hero_jax.errors import UserError
 from hero_jax.metrics.summary import Ranks
 
 SUFFIX = ".json.gz"
+DAMAGE = (OSError, EOFError, zlib.error)
+"""What reading a damaged file raises."""
 Record = Mapping[str, Any]
 
 
@@ -43,7 +46,7 @@ def read(path: Path, fields: Sequence[str] = ("cell", "ranks", "videos")) -> Rec
         record = json.loads(gzip.decompress(path.read_bytes()))
         for field in fields:
             record[field]
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (*DAMAGE, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: found no record of the study ({error}); remove it and run the "
             "study again"

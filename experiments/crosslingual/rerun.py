@@ -11,16 +11,20 @@ difference.
 import dataclasses
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from experiments.common import say, settle_in
 from experiments.crosslingual import records, study
+from experiments.crosslingual.contrasts import Found
 from experiments.crosslingual.grid import PRESETS, Cell
 from experiments.crosslingual.records import Record
 from experiments.crosslingual.study import Study
 from hero_jax import command_line, errors
+
+Ranks = list[int | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,26 +66,48 @@ def find(config: Rerun) -> Record:
 
 def differences(old: Record, new: Record) -> Iterator[str]:
     """What is said of two records that should be one."""
-    changed = [
-        key for key in old["config"] if new["config"].get(key) != old["config"][key]
-    ]
-    if changed or old["videos"] != new["videos"]:
-        yield "made of something else: " + ", ".join(changed or ["queries"])
+    was, now = (dict(_fields(record["config"])) for record in (old, new))
+    for name in was:
+        if now.get(name) != was[name]:
+            yield f"config.{name}: was {was[name]}, now {now.get(name)}"
+    if newer := [name for name in now if name not in was]:
+        yield f"not known when it was made: {', '.join(newer)}"
+    if old["videos"] != new["videos"]:
+        yield "queries: those of another dataset"
         return
-    pairs = list(_pairs(old, new))
-    num_changed = sum(int(np.sum(one != other)) for one, other in pairs)
-    count = sum(one.size for one, _ in pairs)
-    yield f"ranks of videos: {num_changed} of {count} differ"
+    for name, measure in RANKS.items():
+        pairs = list(_pairs(old, new, measure))
+        num_changed = sum(int(np.sum(one != other)) for one, other in pairs)
+        count = sum(one.size for one, _ in pairs)
+        yield f"ranks of {name}: {num_changed} of {count} differ"
     for is_cross, side in ((True, "across"), (False, "within")):
-        was, now = (records.reciprocal_rank(r, is_cross=is_cross) for r in (old, new))
-        yield f"VR MRR {side} languages: was {was:.4f}, now {now:.4f}"
+        scores = (records.reciprocal_rank(r, is_cross=is_cross) for r in (old, new))
+        yield "VR MRR {} languages: was {:.4f}, now {:.4f}".format(side, *scores)
 
 
-def _pairs(old: Record, new: Record) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+RANKS: Mapping[str, Callable[[Found], Ranks]] = {
+    "videos": lambda found: found["VR"],
+    "moments in their video": lambda found: (found["SVMR"] or {}).get("0.7", []),
+    "moments in the corpus": lambda found: (found["VCMR"] or {}).get("0.7", []),
+}
+
+
+def _fields(config: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every number and name of a configuration, by its whole path."""
+    if isinstance(config, Mapping):
+        for name, value in config.items():
+            yield from _fields(value, (*path, name))
+    else:
+        yield ".".join(path), config
+
+
+def _pairs(
+    old: Record, new: Record, ranks: Callable[[Found], Ranks]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for asked, row in old["ranks"].items():
         for read, found in row.items():
             again = new["ranks"][asked][read]
-            yield records.as_array(found["VR"]), records.as_array(again["VR"])
+            yield records.as_array(ranks(found)), records.as_array(ranks(again))
 
 
 if __name__ == "__main__":

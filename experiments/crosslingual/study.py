@@ -16,8 +16,10 @@ import fcntl
 import functools
 import json
 import logging
+import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +62,7 @@ from hero_jax.tasks.source import Source
 from hero_jax.train import TrainConfig, train
 
 POLL_SECONDS = 2.0
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Study:
     work: Path = Path("runs/study")
     """Datasets, compiled programs and unfinished runs."""
     workers: int = 1
-    """Processes that divide the cells and the cores."""
+    """Processes that divide the cells, the cores and CUDA_VISIBLE_DEVICES."""
     dtype: Dtype = "float32"
     """What layers compute in."""
     mesh: MeshConfig = MeshConfig()
@@ -116,10 +119,24 @@ def spread(config: Study) -> None:
     children = []
     for number in range(config.workers):
         own = cores[number :: config.workers] or cores
+        env = os.environ | own_devices(number, config.workers)
         with _on_cores(own, cores):  # a child keeps the cores of its parent
-            children.append(subprocess.Popen([*call, "--workers", "1"]))
+            children.append(subprocess.Popen([*call, "--workers", "1"], env=env))
+    end = functools.partial(_end, children)
+    signal.signal(signal.SIGTERM, end)  # or they would go on without a parent
     codes = [child.wait() for child in children]
     sys.exit(next((code for code in codes if code), 0))
+
+
+def _end(children: Sequence[subprocess.Popen], *_: Any) -> None:
+    for child in children:
+        child.terminate()
+
+
+def own_devices(number: int, count: int) -> dict[str, str]:
+    """The part of CUDA_VISIBLE_DEVICES, if it names several, that one worker sees."""
+    named = [name for name in os.environ.get(VISIBLE, "").split(",") if name]
+    return {VISIBLE: ",".join(named[number::count])} if len(named) >= count else {}
 
 
 @contextlib.contextmanager
@@ -134,6 +151,7 @@ def _on_cores(own: Sequence[int], all_cores: Sequence[int]) -> Iterator[None]:
 def run(config: Study, grid: Grid) -> Mapping[str, int]:
     """All cells of the grid; returns the trial that was chosen for each arm."""
     settle_in(config.work)
+    check(config)
     if is_first():
         declare(config.out / "grid.json", grid)
     processes.wait_for_all()
@@ -154,13 +172,26 @@ def run(config: Study, grid: Grid) -> Mapping[str, int]:
     return chosen
 
 
+def check(config: Study) -> None:
+    """Raises UserError for what was given and is not there, before the first cell."""
+    for name in dict.fromkeys(map(corpora.release_of, corpora.CORPORA)):
+        folder = getattr(config, name, None)
+        if folder is not None and not folder.is_dir():
+            raise errors.UserError(
+                f"--{name}: found no folder {folder}, expected that of the raw release"
+            )
+    if config.features is not None:
+        names = corpora.check_features(config.features)
+        say(f"frames are given for {', '.join(names)}")
+
+
 def compare(config: Study, corpus: str) -> None:
     """Ranks the corpus without a model, unless that is done."""
     path = config.out / "controls" / f"{corpus}{records.SUFFIX}"
     if not path.exists():
         source = source_of(config, corpus)
         train, test = (source.open(split).corpus for split in ("train", "test"))
-        controls.write(path, corpus, train, test)
+        controls.write(path, corpus, train, test, max_frames=source.max_frames)
 
 
 def declare(path: Path, grid: Grid) -> None:
@@ -188,11 +219,19 @@ def declare(path: Path, grid: Grid) -> None:
 
 
 def choose(tuned: Sequence[records.Record]) -> dict[str, int]:
-    """Arm -> the trial of highest VR MRR across languages; the first of equals."""
+    """Arm -> the trial of highest VR MRR across languages; the first of equals.
+
+    Raises UserError where nothing was searched across languages.
+    """
     best: dict[str, tuple[float, int]] = {}
     for record in sorted(tuned, key=lambda record: record["cell"]["trial"]):
         arm, trial = record["cell"]["arm"], record["cell"]["trial"]
         score = records.reciprocal_rank(record, is_cross=True)
+        if not math.isfinite(score):
+            raise errors.UserError(
+                f"{arm}, trial {trial}: found no query in another language than the "
+                "subtitles; a release without subtitles cannot be studied"
+            )
         if arm not in best or score > best[arm][0]:
             best[arm] = score, trial
     return {arm: trial for arm, (_, trial) in best.items()}
@@ -281,6 +320,8 @@ def run_cell(config: Study, grid: Grid, cell: Cell) -> dict[str, Any] | None:
             "experiments.crosslingual.study", time.monotonic() - begin, name=cell.name
         ),
         "curve": curve(run_dir / "metrics.jsonl"),
+        "visual": corpora.visual_of(cell.corpus, matrix.examples.corpus),
+        "data": source.fingerprint(cell.split),
         "videos": known.videos.tolist(),
         "kinds": [query.kind for query in known.queries[: known.num_linked]],
         "ranks": records.as_lists(matrix.ranks()),

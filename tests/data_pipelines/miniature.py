@@ -90,13 +90,15 @@ def write_captions(folder: Path) -> Path:
 
 def write_vatex(folder: Path) -> Path:
     """Twelve videos of ten seconds in two parts, each with ten captions in English and
-    Chinese; the translation of one is missing."""
+    Chinese, and the English ones by a machine; one translation is missing."""
     for part, numbers in (("val", range(6)), ("test", range(6, 12))):
         names = [f"y_-{number}_000003_000013" for number in numbers]
         lines = {
             "": [f"{v}#enc#{i} english {i} of {v}" for v in names for i in range(10)],
             "_zh": [f"{v}#zh#{i} 中文{i}：{v}" for v in names for i in range(10)][::-1],
-            "_google_enc2zh": ["no caption"],
+            "_google_enc2zh": [
+                f"{v}#enc2zh#{i} 译{i}：{v}" for v in names for i in range(10)
+            ],
         }
         missing = f"{names[2]}#zh#7 中文7：{names[2]}"
         lines["_zh"] = [one for one in lines["_zh"] if (part, one) != ("val", missing)]

@@ -5,7 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from experiments.crosslingual import answer, contrasts, intervals, records
+from experiments.crosslingual import (
+    answer,
+    contrasts,
+    intervals,
+    language_tables,
+    records,
+)
 from experiments.crosslingual.answer import Answer
 from experiments.crosslingual.contrasts import Family, across, within
 from experiments.crosslingual.intervals import Estimate
@@ -151,6 +157,46 @@ def test_cells_of_other_queries_are_refused(found):
         contrasts.values(
             family, contrasts.interaction("vsm", "info_nce"), contrasts.first_video
         )
+
+
+def test_an_arm_of_two_trials_or_two_datasets_is_refused(found):
+    other = record("vsm", 0, gain=0.8, trial=1)
+    with pytest.raises(UserError, match="vsm: found cells of trial 0 and 1"):
+        Family.of([*found[1:], other], "confirmatory", "mtvr_loo")
+    marked = [dict(found[k], data={"digest": k}) for k in range(2)]
+    with pytest.raises(UserError, match="found cells of 2 datasets"):
+        Family.of([*marked, *found[2:]], "confirmatory", "mtvr_loo")
+    family = Family.of([marked[0], *found[1:]], "confirmatory", "mtvr_loo")
+    assert len(family.arms["vsm"]) == 6  # older cells do not say
+
+
+def test_the_frames_are_called_what_the_cells_say(found):
+    seen = [dict(one, visual="given, 8 wide") for one in found]
+    (section,) = answer.of_families(seen, ())
+    assert section.blocks[0].startswith("Visual features: given, 8 wide. 7 steps.")
+    (section,) = answer.of_families(found, ())
+    assert section.blocks[0].startswith("Visual features: none (zeros). 7 steps.")
+
+
+def test_types_of_queries_stand_apart_where_there_are_several(found):
+    kinds = ["v", "t"] * NUM_VIDEOS
+    family = Family.of(
+        [dict(r, kinds=kinds) for r in found], "confirmatory", "mtvr_loo"
+    )
+    note, table = language_tables.by_kind(family, ["vsm"])
+    assert "subtitles (t)" in note
+    assert table.header[1:] == ("t, within", "t, across", "v, within", "v, across")
+    values = np.stack(
+        [
+            contrasts.side_values(r, across, contrasts.reciprocal_rank)
+            for r in family.arms["vsm"].values()
+        ]
+    )
+    assert table.rows[0][2].startswith(f"{values[:, 1::2].mean():.3f} (")
+    assert language_tables.by_kind(Family.of(found, "f", "mtvr_loo"), []) == []
+    same = [dict(r, kinds=["v"] * 2 * NUM_VIDEOS) for r in found]
+    of_one = Family.of(same, "confirmatory", "mtvr_loo")
+    assert language_tables.by_kind(of_one, ["vsm"]) == []
 
 
 def test_every_table_is_rebuilt_from_the_cells(found, tmp_path, monkeypatch):

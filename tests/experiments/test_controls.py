@@ -91,3 +91,17 @@ def test_controls_are_written_read_and_shown(tmp_path):
     path.write_bytes(b"no")
     with pytest.raises(UserError, match="found no record"):
         controls.read_all(path.parent)
+
+
+def test_controls_read_no_line_beyond_the_frames_of_a_model():
+    test = corpus("test", NAMES, [])
+    late = Subtitle("late", 2.0, 3.0)
+    lines = {"en": (*test.videos[0].subtitles["en"], late), "zh": ()}
+    test = dataclasses.replace(
+        test, videos=[dataclasses.replace(test.videos[0], subtitles=lines)]
+    )
+    texts = lambda count: [
+        line.text for line in controls.readable(test, count).videos[0].subtitles["en"]
+    ]
+    assert texts(2) == ["cat", "late"] and texts(1) == ["cat"]
+    assert texts(100) == ["cat", "late"]  # the video has two frames of 1.5 s

@@ -65,7 +65,14 @@ def cell(arm, seed, ranks, videos=(0, 0, 0, 1)):
     svmr = None if ranks is None else {"0.5": ranks, "0.7": [None] * len(ranks)}
     row = {"en": {"VR": [1] * 4, "SVMR": svmr}, "zh": {"VR": [1] * 4, "SVMR": svmr}}
     return {
-        "cell": {"family": "f", "corpus": "tiny", "arm": arm, "seed": seed},
+        "cell": {
+            "family": "f",
+            "corpus": "tiny",
+            "arm": arm,
+            "seed": seed,
+            "trial": 0,
+            "steps": 1,
+        },
         "videos": list(videos),
         "ranks": {"en": row, "zh": row},
     }

@@ -1,5 +1,6 @@
 """The study at a tiny size: every cell once, none twice, the grid declared before."""
 
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -59,6 +60,14 @@ def test_the_declared_grid_is_the_one_of_the_protocol():
     tested = {cell.seed for cell in rest if cell.split == "test"}
     assert tested == set(range(6))
     assert grid.tuning_seed not in tested
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_can_be_counted_to_its_end(name):
+    grid = PRESETS[name]
+    found = cells(grid, dict.fromkeys(grid.arms, 0))
+    assert {cell.corpus for cell in (*tuning(grid), *found)} <= set(grid.steps)
+    assert all(cell.steps > 0 for cell in found)
 
 
 def test_arms_have_equal_budgets_of_trials():
@@ -177,9 +186,47 @@ def test_processes_that_share_devices_make_each_cell_together(tmp_path):
 
 
 def test_a_damaged_record_is_named(tmp_path):
-    (tmp_path / "a.json.gz").write_bytes(b"damage")
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(b"damage")
     with pytest.raises(UserError, match=r"a\.json\.gz: found no record"):
         list(records.read_all(tmp_path))
+    records.write(path, {"cell": {}, "ranks": list(range(999)), "videos": []})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 255
+        path.write_bytes(changed)
+        with contextlib.suppress(UserError):  # some bytes of the header mean nothing
+            records.read(path)
+
+
+def test_what_is_given_and_is_not_there_is_refused_before_the_first_cell(tmp_path):
+    config = Study(out=tmp_path, mtvr_loo=tmp_path, youcook2_loo=tmp_path / "none")
+    with pytest.raises(UserError, match="--youcook2_loo: found no folder"):
+        study.check(config)
+    config = Study(out=tmp_path, features=tmp_path)
+    with pytest.raises(UserError, match="--features: .*: found no folder named after"):
+        study.check(config)
+    (made := tmp_path / "mtvr_loo").mkdir()
+    study.check(config)
+    (made / "synthetic.json").write_text('{"is_whole": true}')
+    with pytest.raises(UserError, match="mtvr_loo: found synthetic frames"):
+        study.check(config)
+
+
+def test_workers_divide_the_devices_that_are_named(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,5")
+    assert study.own_devices(0, 2) == {"CUDA_VISIBLE_DEVICES": "0,5"}
+    assert study.own_devices(1, 2) == {"CUDA_VISIBLE_DEVICES": "2"}
+    assert study.own_devices(1, 4) == {}
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert study.own_devices(0, 1) == {}
+
+
+def test_a_study_without_other_languages_is_refused():
+    nothing = {"cell": {"arm": "a", "trial": 0}, "ranks": {"en": {"en": {"VR": [1]}}}}
+    with pytest.warns(RuntimeWarning), pytest.raises(UserError, match="a, trial 0"):
+        study.choose([nothing])
 
 
 def test_the_best_trial_across_languages_is_chosen():
@@ -196,7 +243,7 @@ def test_the_best_trial_across_languages_is_chosen():
 
 def test_what_differs_between_two_makings_of_a_cell_is_said():
     def record(ranks, **config):
-        found = {"VR": ranks}
+        found = {"VR": ranks, "SVMR": None, "VCMR": {"0.7": ranks}}
         row = {"en": found, "zh": found}
         ranks = {"en": row, "zh": row}
         return {"ranks": ranks, "videos": [0, 1], "config": {"seed": 1} | config}
@@ -204,14 +251,21 @@ def test_what_differs_between_two_makings_of_a_cell_is_said():
     old, new = record([1, 4]), record([1, 2])
     assert list(rerun.differences(old, old)) == [
         "ranks of videos: 0 of 8 differ",
+        "ranks of moments in their video: 0 of 0 differ",
+        "ranks of moments in the corpus: 0 of 8 differ",
         "VR MRR across languages: was 0.6250, now 0.6250",
         "VR MRR within languages: was 0.6250, now 0.6250",
     ]
-    changed, across, _ = rerun.differences(old, new)
+    changed, _, moments, across, _ = rerun.differences(old, new)
     assert changed == "ranks of videos: 4 of 8 differ"
+    assert moments == "ranks of moments in the corpus: 4 of 8 differ"
     assert across == "VR MRR across languages: was 0.6250, now 0.7500"
-    (other,) = rerun.differences(old, record([1, 4], seed=2))
-    assert other == "made of something else: seed"
+    other, newer, same, *_ = rerun.differences(
+        old, record([1, 4], seed=2, model={"a": 0})
+    )
+    assert other == "config.seed: was 1, now 2"
+    assert newer == "not known when it was made: model.a"
+    assert same == "ranks of videos: 0 of 8 differ"
 
 
 def test_a_cell_to_be_made_again_must_be_there(tmp_path):

@@ -43,6 +43,16 @@ def test_halves_are_disjoint_and_hold_all_that_is_judged(release):
             assert len(frames) == video.num_frames
 
 
+def test_the_texts_of_the_test_splits_are_parallel_texts_of_training(release):
+    annotate_training(release)
+    whole = built(release)
+    texts = [dict(pair) for pair in whole["train"].parallel]
+    assert texts and all(set(pair) == {"en", "zh"} for pair in texts)
+    assert not whole["val"].parallel and not whole["test"].parallel
+    asked = {q.texts["en"] for name in ("val", "test") for q in whole[name].queries}
+    assert not asked & {pair["en"] for pair in texts}
+
+
 def test_a_release_without_training_annotations_is_refused(release):
     with pytest.raises(InputError, match="train_release.jsonl: found no queries"):
         built(release)

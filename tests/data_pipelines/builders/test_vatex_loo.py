@@ -53,6 +53,7 @@ def test_translated_captions_are_asked_and_the_others_are_read(release):
                 assert query.texts == {
                     "en": f"english {i} of {name}",
                     "zh": f"中文{i}：{name}",
+                    "zh-x-google": f"译{i}：{name}",
                 }
 
 
@@ -66,6 +67,18 @@ def test_a_caption_without_its_translation_is_left_out_with_a_count(release):
     assert warning.startswith("1 x captions 5 to 9 without a translation, left out")
     assert warning.endswith("vatexval.caption.txt:28")
     assert len(corpora["all"].queries) == 59
+
+
+def test_what_a_machine_made_of_the_chinese_is_kept_where_it_is_known(release):
+    name = "y_-7_000003_000013"
+    file = release / "vatextest_google_zhc2en.caption.txt"
+    file.write_text(f"{name}#zhc2en#5 machine's", encoding="utf-8")
+    _, corpora = build(release)
+    texts = {q.query_id: q.texts.get("en-x-google") for q in corpora["all"].queries}
+    assert {key: text for key, text in texts.items() if text} == {
+        f"{name}_5": "machine's"
+    }
+    assert corpora["all"].languages == ("en", "zh")
 
 
 def test_a_release_without_either_language_is_refused(release):
@@ -110,7 +123,9 @@ def test_the_published_captions_are_3000_videos(shared, tmp_path):
     assert [len(corpora[split].videos) for split in SPLITS] == [1800, 600, 600, 3000]
     assert len(corpora["all"].queries) == 15_000
     texts = {
-        (q.video_id, text) for q in corpora["all"].queries for text in q.texts.values()
+        (q.video_id, q.texts[code])
+        for q in corpora["all"].queries
+        for code in ("en", "zh")
     }
     given_away = 0
     for video in corpora["all"].videos:
