@@ -173,6 +173,8 @@ def of_families(
 
 
 EXPLAINED = (
+    language_tables.matrix,
+    language_tables.recalls,
     language_tables.by_kind,
     language_tables.diagnostics,
     language_tables.watched,
@@ -198,7 +200,7 @@ def endpoint(family: Family) -> list[Block]:
     primary = contrasts.compared(family, terms, contrasts.reciprocal_rank)
     equal = contrasts.equivalent(family, terms, contrasts.reciprocal_rank, MARGIN)
     rows: Rows = {(PRIMARY,): primary, **secondary(family)}
-    shown = table(("endpoint",), rows, {**ESTIMATE, "p": lambda c: p_value(c["p"])})
+    shown = table(("endpoint",), rows, {**ESTIMATE, **TESTS})
     if primary is None or equal is None:
         return [shown]
     seen = significance.minimal_detectable(primary["se"], primary["df"])
@@ -396,6 +398,14 @@ ESTIMATE: Columns = {
     "seeds": lambda c: f"{c['seeds']:.0f}",
     "estimate": interval,
 }
+
+
+TESTS: Columns = {
+    "p": lambda c: p_value(c["p"]),
+    "p, these models": lambda c: p_value(c["p_models"]),
+    "p, these videos": lambda c: p_value(c["p_seeds"]),
+}
+"""Of other seeds and videos; of other videos alone; of other seeds alone."""
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ A contrast is a weighted sum of arms and sides, one value for each seed and quer
     primary = VSM across - InfoNCE across - (VSM within - InfoNCE within)
 
 An arm's side is the mean of a measure over the (query, subtitle) language pairs of that
-side; seeds are paired, so only those that all arms of a contrast have are used.
+side, within only languages that were trained; seeds are paired, so only those that all
+arms of a contrast have are used.
 """
 
 import dataclasses
@@ -116,16 +117,30 @@ class Family:
 def side_values(
     record: Record, side: Side, measure: Measure
 ) -> Float[np.ndarray, "Q"] | None:
-    """Mean over the side's language pairs; `none` is no language."""
+    """Mean over the side's language pairs; `none` is no language.
+
+    What was trained on some languages only is within its own in those alone. Raises
+    UserError where a query is not asked in every language.
+    """
     languages = set(record["ranks"])
+    trained = set(record["cell"].get("languages") or languages)
     found = [
         measure(of_pair)
         for asked, row in record["ranks"].items()
         for read, of_pair in row.items()
-        if read in languages and side(asked, read)
+        if read in languages
+        and side(asked, read)
+        and (asked != read or asked in trained)
     ]
     if not found or any(values is None for values in found):
         return None
+    if len({len(values) for values in found if values is not None}) > 1:
+        raise UserError(
+            "cell {family} {corpus} {arm} seed {seed}: found different numbers of "
+            "queries in its languages, expected each query in all of them".format(
+                **record["cell"]
+            )
+        )
     return np.mean(np.stack([v for v in found if v is not None]), axis=0)
 
 

@@ -94,6 +94,58 @@ def diagnostics(family: Family, arms: Sequence[str]) -> list[Block]:
     return [note, Table(("arm", *MEASURES), rows)]
 
 
+def matrix(family: Family, arms: Sequence[str]) -> list[Block]:
+    """VR MRR of every pair of languages; `none` is a search without subtitles."""
+    records = {arm: list(family.arms[arm].values()) for arm in arms}
+    ranks = [record["ranks"] for of in records.values() for record in of]
+    pairs = {
+        (asked, read): None for one in ranks for asked in one for read in one[asked]
+    }
+    rows = tuple(
+        (arm, *(_spread([_of_pair(record, *pair) for record in of]) for pair in pairs))
+        for arm, of in records.items()
+    )
+    header = ("VR MRR, query-subtitles", *(f"{a}-{b}" for a, b in pairs))
+    return [Table(header, rows)] if rows else []
+
+
+def _of_pair(record: Record, asked: str, read: str) -> float:
+    found = record["ranks"].get(asked, {}).get(read)
+    return np.nan if found is None else float(np.mean(reciprocal_rank(found)))
+
+
+def recalls(family: Family, arms: Sequence[str]) -> list[Block]:
+    """Of videos: recalls at larger ranks, and median ranks."""
+    kinds = {f"R@{k} %": k for k in (5, 10, 100)}
+    sides = (within, across)
+    columns = [f"{name} {side.__name__}" for name in kinds for side in sides]
+    rows = tuple(
+        (
+            arm,
+            *(_share(family, arm, side, k) for k in kinds.values() for side in sides),
+            *(_median(family, arm, side) for side in sides),
+        )
+        for arm in arms
+    )
+    medians = [f"MedR {side.__name__}" for side in sides]
+    return [Table(("VR", *columns, *medians), rows)] if rows else []
+
+
+def _share(family: Family, arm: str, side: Side, k: int) -> str:
+    hits = lambda found: 100.0 * (as_array(found["VR"]) <= k)
+    found = [side_values(r, side, hits) for r in family.arms[arm].values()]
+    known = [values.mean() for values in found if values is not None]
+    return f"{np.mean(known):.1f}" if known else "-"
+
+
+def _median(family: Family, arm: str, side: Side) -> str:
+    """Of the queries of one pair of languages, mean over pairs and seeds."""
+    median = lambda found: np.array([np.median(as_array(found["VR"]))])
+    found = [side_values(r, side, median) for r in family.arms[arm].values()]
+    known = [values[0] for values in found if values is not None]
+    return f"{np.mean(known):.1f}" if known else "-"
+
+
 def by_kind(family: Family, arms: Sequence[str]) -> list[Block]:
     """VR MRR by query type, where queries have several types."""
     records = {arm: list(family.arms[arm].values()) for arm in arms}
@@ -150,7 +202,11 @@ def _translated(kind: str, measure: str) -> Read:
 def _lists(name: str) -> Read:
     def read(record: Record) -> float:
         pairs = record["diagnostics"]["lists"].values()
-        return float(np.mean([one[name] for row in pairs for one in row.values()]))
+        found = [value(one) for row in pairs for one in row.values()]
+        return float(np.mean(found))
+
+    def value(one: Mapping[str, float]) -> float:  # @10, or all of a smaller corpus
+        return next(v for key, v in one.items() if key.partition("@")[0] == name)
 
     return read
 
@@ -163,7 +219,7 @@ MEASURES: Mapping[str, Read] = {
     "cosine above shuffled": _vectors("alignment", "true", "cosine_above_shuffled"),
     "probe": _vectors("probe", "accuracy"),
     "same first answer": _lists("same_top1"),
-    "first ten in common": _lists("overlap@10"),
+    "first ten in common": _lists("overlap"),
     "bias to own language": lambda r: _mean(r["diagnostics"]["mixed"], ("bias",)),
 }
 

@@ -40,7 +40,8 @@ def tables(
     _check(family, pointing, known[0]["videos"])
     overlap = np.array(known[0]["overlaps"]) > 0
     groups = {"all": overlap | True, "overlapping": overlap, "apart": ~overlap}
-    found = {RULE: [{"ranks": known[0]["spans"]}]} | {
+    cell = next(iter(family.arms[pointing[0]].values()))["cell"]
+    found = {RULE: [{"cell": cell, "ranks": known[0]["spans"]}]} | {
         arm: list(family.arms[arm].values()) for arm in pointing
     }
     rows = tuple(

@@ -6,17 +6,16 @@ Divided by the number of negatives this is `VSM` without a hard pool.
 """
 
 import dataclasses
-from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 
-from hero_jax.losses.both_ways import counted, mean_of_pairs
-from hero_jax.losses.ranking import own_video
-from hero_jax.types import Array, Bool, Float, Int, Key, Metrics, Scalar
+from hero_jax.losses.both_ways import NOTHING, BothWays
+from hero_jax.types import Array, Bool, Float
 
 
 @dataclasses.dataclass(frozen=True)
-class TripletSum:
+class TripletSum(BothWays):
     """The hinge against each negative, summed over negatives and averaged over pairs.
 
     It grows with the batch: compare it at equal numbers of negatives.
@@ -25,31 +24,22 @@ class TripletSum:
     margin: float = 0.2
     """Lead that a true pair must have (VSE 0.2; XML and HERO 0.1)."""
 
-    def __call__(
+    def cost(
         self,
-        scores: Float[Array, "Q B"],
-        positives: Bool[Array, "Q B"],
-        allowed: Bool[Array, "Q B"],
-        *,
-        step: Int[Array, ""] | int,
-        key: Key[Array, ""] | None = None,
-        vectors: Mapping[str, Array] | None = None,
-    ) -> tuple[Scalar, Metrics]:
-        """The loss and its terms: "context" against videos, "query" against queries."""
-        scores, negative = counted(scores, positives, allowed)
-        own, true = own_video(scores, positives)
-        videos = self._summed(scores, negative, true)
-        queries = self._summed(scores.T[own], negative.T[own], true)
-        shape = positives.shape
-        context = mean_of_pairs(jnp.broadcast_to(videos[:, None], shape), positives)
-        query = mean_of_pairs(jnp.broadcast_to(queries, shape[::-1]), positives.T)
-        return (context + query) / 2, {"context": context, "query": query}
+        scores: Float[Array, "N1 N2"],
+        positives: Bool[Array, "N1 N2"],
+        negative: Bool[Array, "N1 N2"],
+    ) -> Float[Array, "N1 N2"]:
+        return jax.vmap(self._of_row)(scores, negative)
 
-    def _summed(
-        self,
-        rivals: Float[Array, "Q N"],
-        mask: Bool[Array, "Q N"],
-        true: Float[Array, "Q"],
-    ) -> Float[Array, "Q"]:
-        hinge = jnp.maximum(self.margin + rivals - true[:, None], 0)
-        return jnp.sum(jnp.where(mask, hinge, 0), axis=1)
+    def _of_row(
+        self, scores: Float[Array, "N"], negative: Bool[Array, "N"]
+    ) -> Float[Array, "N"]:
+        """Each entry's hinges against the row's negatives: of those above it less the
+        margin, their sum and number. Sorted once, instead of every pair of entries."""
+        worst = jnp.sort(jnp.where(negative, -scores, -NOTHING))
+        sums = jnp.cumsum(jnp.where(worst < -NOTHING, -worst, 0))
+        sums = jnp.concatenate([jnp.zeros_like(sums[:1]), sums])
+        bar = self.margin - scores
+        count = jnp.searchsorted(worst, bar)
+        return sums[count] + count * bar

@@ -19,7 +19,8 @@ def language_probe(
     """Accuracy of a linear probe for the language of a vector, 5-fold, and chance.
 
     `texts` numbers what is said: translations are equal and never divided between
-    training and test. Least squares to one-hot labels with a small ridge.
+    training and test. Least squares to one-hot labels with a small ridge. NaN where
+    there are fewer than two texts, of which none could be held out.
     """
     names, label = np.unique(languages, return_inverse=True)
     kinds, text = np.unique(texts, return_inverse=True)
@@ -32,7 +33,8 @@ def language_probe(
             weights = _fit(vectors[~test], np.eye(len(names))[label[~test]])
             hits[test] = _predict(vectors[test], weights) == label[test]
     chance = np.max(np.bincount(label)) / len(label)
-    return {"accuracy": float(np.mean(hits)), "chance": float(chance)}
+    accuracy = float(np.mean(hits)) if len(kinds) > 1 else np.nan
+    return {"accuracy": accuracy, "chance": float(chance)}
 
 
 def language_bias(

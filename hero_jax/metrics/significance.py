@@ -17,7 +17,9 @@ here takes its width from the two-way analysis of variance
     se^2 = (MS_seeds + max(MS_videos - MS_rest, 0)) / (seeds x videos)
 
 with t of Satterthwaite's degrees of freedom, and its shape, skewness included, from
-resampling. `tests/hero_jax/metrics/test_significance.py` measures coverage and errors.
+resampling. Where few videos differ at all, as they do in R@1, resampling knows no more
+than those few: an interval is never shorter than that t's, and p never smaller.
+`tests/hero_jax/metrics/test_significance.py` measures coverage and errors.
 """
 
 import dataclasses
@@ -181,7 +183,8 @@ def bootstrap_interval(
     """Hierarchical paired bootstrap: seeds and videos are drawn, all of theirs kept.
 
     A quantile of the draws, in their own standard deviations z, becomes the quantile of
-    t that is as far out: estimate + se t(z). Several tables share the draws.
+    t that is as far out: estimate + se t(z), or the symmetric one where that is wider.
+    Several tables share the draws.
     """
     whole = two_way(d)
     draws = _resampled_means(d, num_draws, np.random.default_rng(seed))
@@ -189,9 +192,9 @@ def bootstrap_interval(
     spread = draws.std(axis=0)
     quantiles = np.quantile(draws, tails, axis=0) - whole.estimate
     z = np.divide(quantiles, spread, out=np.zeros_like(quantiles), where=spread > 0)
-    t = _as_t(z, whole.df)
-    low, high = whole.estimate + t * whole.se
-    return low, high
+    low, high = whole.estimate + _as_t(z, whole.df) * whole.se
+    shortest = whole.interval(level)
+    return np.minimum(low, shortest[0]), np.maximum(high, shortest[1])
 
 
 def sign_flip(
@@ -205,23 +208,26 @@ def sign_flip(
 
     With `fixed` seeds this is the plain permutation test, about the models that were
     trained. It knows no variance between seeds and finds too much where there is some;
-    with `random` seeds the observed mean counts by its two-way standard error instead.
-    p = (b + 1) / (draws + 1).
+    with `random` seeds the observed mean counts by its two-way standard error instead,
+    and p is at least that of its t: three videos that differ have eight patterns of
+    signs, none of which reaches a t of three. p = (b + 1) / (draws + 1).
     """
     by_video = d.mean(axis=-2)
     observed = np.abs(by_video.mean(axis=-1))
     rng = np.random.default_rng(seed)
     scale = np.sqrt(np.mean(by_video**2, axis=-1) / by_video.shape[-1])
+    least = np.zeros(observed.shape)
     if seeds == "random":
         whole = two_way(d)
         observed = scale * _as_z(np.abs(whole.t), whole.df)
+        least = whole.p_value
     extreme = np.zeros(observed.shape)
     for count in _blocks(num_draws):
         signs = rng.choice([-1.0, 1.0], (count, by_video.shape[-1]))
         flipped = np.abs(np.einsum("...v,dv->d...", by_video, signs))
         flipped /= by_video.shape[-1]
         extreme += np.sum(flipped >= observed * (1 - 1e-12), axis=0)
-    return (extreme + 1) / (num_draws + 1)
+    return np.maximum((extreme + 1) / (num_draws + 1), least)
 
 
 def seed_flip(d: Float[np.ndarray, "seeds videos"]) -> float:
@@ -280,13 +286,24 @@ def minimal_detectable(
             found = above + below
         return float(found) - power
 
-    return se * float(optimize.brentq(missing, 0, critical + 10))
+    enough = critical + 10
+    while missing(enough) < 0:  # one degree of freedom asks for far more than normal
+        enough *= 2
+    return se * float(optimize.brentq(missing, 0, enough))
 
 
 def planned(
     d: Float[np.ndarray, "seeds videos"], *, num_seeds: int, num_videos: int
 ) -> TwoWay:
-    """What `two_way` may expect of a larger experiment, from a pilot's components."""
+    """What `two_way` may expect of a larger experiment, from a pilot's components.
+
+    Raises ValueError for fewer than two seeds or videos, of which nothing is expected.
+    """
+    if min(num_seeds, num_videos) < 2:
+        raise ValueError(
+            f"planned: found {num_seeds} seeds and {num_videos} videos, expected 2 or "
+            "more of each"
+        )
     size, parts = d.shape, components(d)
     of_seeds = max(float(parts.seeds - parts.rest), 0.0) / size[1]
     of_videos = max(float(parts.videos - parts.rest), 0.0) / size[0]

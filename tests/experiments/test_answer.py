@@ -178,6 +178,51 @@ def test_the_frames_are_called_what_the_cells_say(found):
     assert section.blocks[0].startswith("Visual features: none (zeros). 7 steps.")
 
 
+def test_every_pair_of_languages_is_shown(found):
+    family = Family.of(found, "confirmatory", "mtvr_loo")
+    (table,) = language_tables.matrix(family, ["vsm"])
+    assert table.header[1:] == (
+        "en-en",
+        "en-zh",
+        "en-none",
+        "zh-en",
+        "zh-zh",
+        "zh-none",
+    )
+    by_seed = [
+        np.mean(1 / np.array(r["ranks"]["zh"]["en"]["VR"]))
+        for r in family.arms["vsm"].values()
+    ]
+    expected = f"{np.mean(by_seed):.3f} ({np.std(by_seed, ddof=1):.3f})"
+    assert table.rows[0][4] == expected
+    (table,) = language_tables.recalls(family, ["vsm"])
+    pairs = [("en", "zh"), ("zh", "en")]
+    ranks = np.array(
+        [
+            [r["ranks"][a][b]["VR"] for a, b in pairs]
+            for r in family.arms["vsm"].values()
+        ]
+    )
+    row = dict(zip(table.header, table.rows[0]))
+    assert row["R@5 % across"] == f"{100 * np.mean(ranks <= 5):.1f}"
+    assert row["MedR across"] == f"{np.median(ranks, axis=2).mean():.1f}"
+
+
+def test_a_language_that_was_not_trained_is_within_nothing(found):
+    (one, *_) = found
+    only = dict(one, cell=one["cell"] | {"languages": ["en"]})
+    values = contrasts.side_values(only, within, contrasts.reciprocal_rank)
+    np.testing.assert_allclose(values, 1 / np.array(one["ranks"]["en"]["en"]["VR"]))
+    np.testing.assert_array_equal(
+        contrasts.side_values(only, across, contrasts.reciprocal_rank),
+        contrasts.side_values(one, across, contrasts.reciprocal_rank),
+    )
+    fewer = {**one["ranks"]["zh"]["en"], "VR": [1]}
+    ranks = one["ranks"] | {"zh": one["ranks"]["zh"] | {"en": fewer}}
+    with pytest.raises(UserError, match="different numbers of queries"):
+        contrasts.side_values(dict(one, ranks=ranks), across, contrasts.reciprocal_rank)
+
+
 def test_types_of_queries_stand_apart_where_there_are_several(found):
     kinds = ["v", "t"] * NUM_VIDEOS
     family = Family.of(
@@ -220,7 +265,7 @@ def test_every_table_is_rebuilt_from_the_cells(found, tmp_path, monkeypatch):
     assert "29 finished cells" in text
     assert "| only the hardest" not in text  # no cell of triplet_max
     assert text.count("| hinge instead of softmax, with local alignment |") == 3
-    assert text.count("| vsm | ") == 1 + 2 + 4  # alone, explained, and its trials
+    assert text.count("| vsm | ") == 1 + 4 + 4  # alone, explained, and its trials
     explained = ("0.300", "0.300", "0.300", "0.000", "0.600", "0.900", "0.500", "0.750")
     line = " | ".join(f"{value} (0.000)" for value in (*explained, "0.125"))
     assert f"| vsm | {line} |" in text

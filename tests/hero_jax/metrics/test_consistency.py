@@ -16,6 +16,22 @@ def test_agreement_by_hand():
     assert (found["same_top1_chance"], found["overlap@2_chance"]) == (0.25, 0.5)
 
 
+def test_lists_of_other_queries_stand_beside():
+    """Two videos stand high whatever is asked: all lists agree, the shuffled, too."""
+    liked = np.where(np.arange(40) < 2, 5.0, 0.0)
+    first, second = np.random.default_rng(3).standard_normal((2, 500, 40)) + liked
+    found = consistency(first, second, k=2)
+    assert found["overlap@2"] > 0.9 and found["overlap@2_chance"] == 0.05
+    assert found["overlap@2_shuffled"] == pytest.approx(found["overlap@2"], abs=0.03)
+    np.testing.assert_equal(consistency(first, first)["same_top1"], 1.0)
+
+
+def test_a_model_that_tells_nothing_apart_agrees_on_nothing():
+    equal = np.zeros((3, 40))
+    found = consistency(equal, equal)
+    assert found["same_top1"] == found["overlap@10"] == found["rank_correlation"] == 0
+
+
 def test_rank_correlation_is_spearmans_with_ties():
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 5, (2, 3, 20)).astype(float)

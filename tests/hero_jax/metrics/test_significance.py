@@ -137,6 +137,7 @@ def test_few_seeds_make_a_difference_harder_to_see():
     assert 3.3 < minimal_detectable(1.0, df=5) < 3.6
     for df in np.linspace(1, 400, 50):  # wherever Satterthwaite puts it
         assert 2.8 < minimal_detectable(1.0, df=df) < 20
+    assert minimal_detectable(1.0, df=1, power=0.95) > 20
 
 
 def test_a_larger_experiment_is_foreseen_from_a_pilot():
@@ -181,6 +182,36 @@ def simulate(
     return table(flat, np.repeat(np.arange(num_videos), num_queries))
 
 
+def simulate_hits(rng, repetitions, num_seeds, num_videos, *, rate):
+    """Tables of R@1 of one arm less that of an equal one: few videos are ever found."""
+    hard = rng.random((repetitions, 1, num_videos)) > 4 * rate
+    shape = (repetitions, num_seeds, num_videos)
+    found = [(rng.random(shape) < 0.25) & ~hard for _ in range(2)]
+    return found[0].astype(float) - found[1]
+
+
+@pytest.mark.parametrize(("num_seeds", "count"), [(6, 3), (6, 4), (3, 4), (1, 3)])
+def test_few_videos_that_differ_are_no_finding(num_seeds, count):
+    """All of one sign: 2 of 2^count patterns of signs are as far out."""
+    d = np.zeros((num_seeds, 340))
+    d[:, :count] = 1
+    found = comparison(d, num_draws=2000)
+    assert found["p"] == pytest.approx(float(two_way(d).p_value)) and found["p"] > 0.04
+    assert found["p_models"] == pytest.approx(2 / 2**count, abs=0.03)
+    low, high = two_way(d).interval()
+    assert found["low"] <= low and high <= found["high"]
+
+
+@pytest.mark.parametrize("num_seeds", [3, 6])
+@pytest.mark.parametrize("rate", [0.005, 0.02])
+def test_rare_hits_are_not_found_more_often_than_they_may(num_seeds, rate):
+    null = simulate_hits(np.random.default_rng(9), 400, num_seeds, 340, rate=rate)
+    p = sign_flip(null, num_draws=300)
+    assert np.mean(p <= 0.05) < 0.08 and np.mean(p <= 0.005) < 0.02
+    low, high = bootstrap_interval(null, num_draws=300)
+    assert np.mean((low <= 0) & (high >= 0)) > 0.93
+
+
 SCENARIOS = {
     "seeds_alike": {},
     "seeds_differ_a_little": {"sd_seed": 0.1},
@@ -190,12 +221,12 @@ SCENARIOS = {
 }
 
 
-def rates(name, repetitions, num_videos, num_draws):
+def rates(name, repetitions, num_videos, num_draws, num_seeds=6):
     """Coverage of the interval around a planted effect; findings where is none."""
     scenario, rng = SCENARIOS[name], np.random.default_rng(5)
-    size = (repetitions, 6, num_videos)
+    size = (repetitions, num_seeds, num_videos)
     planted = simulate(rng, *size, effect=0.25, **scenario)
-    truth = simulate(rng, 40, 50, 600, effect=0.25, **scenario).mean()
+    truth = simulate(rng, 400, 50, 60, effect=0.25, **scenario).mean()
     null = simulate(rng, *size, **scenario)
     low, high = bootstrap_interval(planted, num_draws=num_draws)
     low_null, high_null = bootstrap_interval(null, num_draws=num_draws, seed=1)
@@ -233,6 +264,17 @@ def test_coverage_and_false_positives_are_nominal(name, num_videos):
     assert 0.03 <= found["flips"] <= 0.07
     assert found["wrong_sign"] <= 0.01
     assert abs(found["bias"]) < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_three_seeds_are_a_little_too_sure_where_seeds_differ(name):
+    """Measured, as docs/objectives.md says: coverage .92 to .97, errors up to .075."""
+    found = rates(name, repetitions=2000, num_videos=150, num_draws=500, num_seeds=3)
+    print(name, {k: round(float(v), 4) for k, v in found.items()})
+    assert 0.915 <= found["coverage"] <= 0.975
+    assert 0.915 <= found["null_coverage"] <= 0.975
+    assert 0.03 <= found["flips"] <= 0.08
 
 
 @pytest.mark.slow
