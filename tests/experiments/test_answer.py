@@ -1,6 +1,8 @@
 """Tables from cells in which the true answer was planted."""
 
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from experiments.crosslingual.intervals import Estimate
 from experiments.crosslingual.pages import Table
 from hero_jax.errors import UserError
 
+STUDY = Path(__file__).parents[2] / "docs/study"
 LANGUAGES = ("en", "zh")
 NUM_VIDEOS, PER_VIDEO = 80, 2
 GAIN = {"vsm": 0.8, "vsm_global": 0.8, "info_nce": 0.0, "info_nce_local": 0.0}
@@ -317,6 +320,29 @@ def test_intervals_are_drawn_and_escaped():
     drawn = intervals.picture("t", [Estimate("a<b", -0.1, 0.0, 0.2)])
     assert "a&lt;b" in drawn and "<circle" in drawn and 'class="zero"' in drawn
     assert intervals.picture("t", [Estimate("a", 0.0, float("nan"), 1.0)]) == ""
+
+
+INTERVAL = re.compile(r"[+-]\d+\.\d{3} \[[^\]]*\]")
+
+
+def test_the_report_quotes_its_tables():
+    report, tables = (
+        (STUDY / name).read_text("utf-8") for name in ("report.md", "tables.md")
+    )
+    quoted = INTERVAL.findall(report)
+    assert len(quoted) > 10
+    assert [interval for interval in quoted if interval not in tables] == []
+
+
+@pytest.mark.slow
+def test_the_tables_are_made_of_the_cells(tmp_path, monkeypatch):
+    for name in ("cells", "controls", "report.md"):
+        (tmp_path / name).symlink_to(STUDY / name)
+    monkeypatch.setattr("sys.argv", ["answer", "--out", str(tmp_path)])
+    answer.main()
+    for name in ("tables.md", "report.html"):
+        made, published = (d / name for d in (tmp_path, STUDY))
+        assert made.read_text("utf-8") == published.read_text("utf-8")
 
 
 def test_a_study_without_cells_says_what_to_run(tmp_path, monkeypatch):
