@@ -58,7 +58,7 @@ ANNOTATED: Mapping[str, Any] = {
 }
 """Where queries are no subtitles: those of a video's five that a step reads."""
 TRANSLATED = "The Chinese that training reads is Google's; what is judged is human."
-SYNTHETIC = synthetic.Options(signal_to_noise=1.0, seed=0)
+SYNTHETIC_SEED = 0
 CORPORA: Mapping[str, StudyCorpus] = {
     "mtvr_loo": StudyCorpus("none (zeros)", 8000, LEAVE_ONE_OUT),
     "youcook2_loo": StudyCorpus("none (zeros)", 6000, LEAVE_ONE_OUT, interval=3.0),
@@ -88,8 +88,7 @@ CORPORA: Mapping[str, StudyCorpus] = {
         note="Nothing is known of when in a video: no moments are asked for.",
     ),
     "mtvr_loo_synthetic": StudyCorpus(
-        f"synthetic, signal-to-noise {SYNTHETIC.signal_to_noise}, "
-        f"seed {SYNTHETIC.seed}",
+        "synthetic",
         8000,
         LEAVE_ONE_OUT,
         release="mtvr_loo",
@@ -126,12 +125,17 @@ def release_of(name: str) -> str:
 
 
 def prepare(
-    name: str, data: Path | None, out: Path, features: Path | None = None
+    name: str,
+    data: Path | None,
+    out: Path,
+    features: Path | None = None,
+    signal_to_noise: float = 1.0,
 ) -> Source:
     """The corpus as a source of examples, built under `out` unless it is there.
 
     `data` is the raw release; microtv is generated. Raises UserError without one.
-    `features` holds a folder of .npz files for each corpus whose frames are real.
+    `features` holds a folder of .npz files for each corpus whose frames are real,
+    `signal_to_noise` is that of frames that are synthetic.
     """
     raw = _microtv(out) if name == "microtv" else data
     if raw is None:
@@ -142,7 +146,7 @@ def prepare(
         name,
         data_dir=raw,
         out=out / "datasets",
-        features=_synthetic(name, raw, out)
+        features=_synthetic(name, raw, out, signal_to_noise)
         if corpus.is_synthetic
         else _given(name, features),
         interval=corpus.interval,
@@ -199,18 +203,22 @@ def _given(name: str, features: Path | None) -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def visual_of(name: str, corpus: Corpus) -> str:
+def visual_of(name: str, corpus: Corpus, signal_to_noise: float) -> str:
     """What the frames of a built corpus are, for the head of every table."""
-    if CORPORA[name].is_synthetic or name == "microtv":
+    if CORPORA[name].is_synthetic:
+        return f"synthetic, signal-to-noise {signal_to_noise}, seed {SYNTHETIC_SEED}"
+    if name == "microtv":
         return CORPORA[name].visual
     if isinstance(corpus.features, StoredFeatures):
         return f"given, {corpus.feature_width} wide"
     return CORPORA[name].visual
 
 
-def _synthetic(name: str, raw: Path, out: Path) -> Path:
+def _synthetic(name: str, raw: Path, out: Path, signal_to_noise: float) -> Path:
     folder = out / "features" / name
-    options = dataclasses.replace(SYNTHETIC, interval=CORPORA[name].interval)
+    options = synthetic.Options(
+        signal_to_noise, SYNTHETIC_SEED, interval=CORPORA[name].interval
+    )
     synthetic.make_features(raw, folder, options)
     return folder
 

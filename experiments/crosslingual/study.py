@@ -82,6 +82,8 @@ class Study:
     features: Path | None = None
     """Frame features: a folder of <video_id>.npz files for each corpus that has any,
     such as FEATURES/mtvr_split."""
+    signal_to_noise: float = 1.0
+    """Of the frames of mtvr_loo_synthetic; each value wants an --out of its own."""
     youcook2_loo: Path | None = None
     """The YouCook2 release with Japanese translations."""
     mtvr_tvc: Path | None = None
@@ -320,7 +322,9 @@ def run_cell(config: Study, grid: Grid, cell: Cell) -> dict[str, Any] | None:
             "experiments.crosslingual.study", time.monotonic() - begin, name=cell.name
         ),
         "curve": curve(run_dir / "metrics.jsonl"),
-        "visual": corpora.visual_of(cell.corpus, matrix.examples.corpus),
+        "visual": corpora.visual_of(
+            cell.corpus, matrix.examples.corpus, config.signal_to_noise
+        ),
         "data": source.fingerprint(cell.split),
         "videos": known.videos.tolist(),
         "kinds": [query.kind for query in known.queries[: known.num_linked]],
@@ -337,7 +341,9 @@ def source_of(config: Study, corpus: str) -> Source:
     raw = _raw(config, corpus)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        return corpora.prepare(corpus, raw, config.work, config.features)
+        return corpora.prepare(
+            corpus, raw, config.work, config.features, config.signal_to_noise
+        )
 
 
 def train_config(

@@ -55,9 +55,19 @@ def test_synthetic_frames_are_made_once_and_called_synthetic(config):
     assert len(dates) == 40
     assert prepared(config, "mtvr_loo_synthetic") == source
     assert dates == [path.stat().st_mtime_ns for path in features]
-    visual = corpora.CORPORA["mtvr_loo_synthetic"].visual
+    corpus = source.open("test").corpus
+    visual = corpora.visual_of("mtvr_loo_synthetic", corpus, 1.0)
     assert visual == "synthetic, signal-to-noise 1.0, seed 0"
-    assert source.open("test").corpus.feature_width == 64
+    assert corpus.feature_width == 64
+
+
+def test_the_share_of_noise_can_be_chosen(config, tmp_path):
+    """And its cells are those of another dataset, which no table mixes."""
+    louder = dataclasses.replace(config, work=tmp_path, signal_to_noise=4.0)
+    sources = [study.source_of(one, "mtvr_loo_synthetic") for one in (config, louder)]
+    frames = [s.open("train").corpus.features[0] for s in sources]
+    assert np.linalg.norm(frames[1]) > 2 * np.linalg.norm(frames[0])
+    assert sources[0].fingerprint("test") != sources[1].fingerprint("test")
 
 
 def test_a_corpus_without_its_release_is_refused_by_the_option_that_names_it(config):
