@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.files import write_whole
-from experiments import value
 from experiments.common import describe
+from experiments.value_results import Part, pack, scores, table
 from hero_jax import command_line, errors, search
 from hero_jax.errors import UserError
 from hero_jax.tasks.base import Task
@@ -57,7 +57,7 @@ def run(config: TwoStreams) -> dict[str, Any]:
             f"{config.video}, {config.subtitles}: have no task in common; combine runs "
             f"of the same tasks"
         )
-    parts = [value.Part(name, *_asked(config, first, name)) for name in names]
+    parts = [Part(name, *_asked(config, first, name)) for name in names]
     _check_numbers(config, parts)
     folder, results = config.run_dir / "predictions", {}
     for part in parts:
@@ -65,9 +65,9 @@ def run(config: TwoStreams) -> dict[str, Any]:
         streams[0] = dataclasses.replace(streams[0], task=part.task)
         where = folder / part.name
         results[part.name] = evaluate(streams, part.split, predictions_dir=where)
-    found = value.scores(results)
-    print(*value.table(found, {part.name: part.split for part in parts}), sep="\n")
-    value.pack(config.run_dir / "submission.zip", folder, parts)
+    found = scores(results)
+    print(*table(found, {part.name: part.split for part in parts}), sep="\n")
+    pack(config.run_dir / "submission.zip", folder, parts)
     meta = describe("experiments.two_streams", time.monotonic() - begin)
     content = {"results": results, "scores": found, "meta": meta}
     write_whole(config.run_dir / "results.json", json.dumps(content, indent=1) + "\n")
@@ -82,7 +82,7 @@ def _asked(config: TwoStreams, first: TrainConfig, name: str) -> tuple[Task, str
     return task, config.split or first.eval_splits.get(name, first.eval_split)
 
 
-def _check_numbers(config: TwoStreams, parts: Sequence[value.Part]) -> None:
+def _check_numbers(config: TwoStreams, parts: Sequence[Part]) -> None:
     """Refuses tables of no task, and tables that lack a video, before the search."""
     retrieving = [p for p in parts if isinstance(p.task, MomentRetrieval)]
     for name in config.video_indices:

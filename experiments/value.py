@@ -23,12 +23,10 @@ handed in (F.9). On a CPU, all tasks of the corpus of the quickstart:
 """
 
 import dataclasses
-import io
 import json
 import logging
 import time
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,6 +54,8 @@ from experiments.judging import Judging, learned
 from experiments.tvc import Tvc
 from experiments.tvqa import Tvqa
 from experiments.tvr import Tvr
+from experiments.value_recipes import RECIPES, Recipe
+from experiments.value_results import Part, pack, scores, table
 from experiments.vatex_c import VatexC
 from experiments.vatex_r import VatexR
 from experiments.violin import Violin
@@ -65,14 +65,13 @@ from experiments.yc2r import Yc2r
 from hero_jax import command_line, errors, processes, search
 from hero_jax.errors import UserError
 from hero_jax.losses.ranking import VSM
-from hero_jax.metrics import predictions, value
+from hero_jax.metrics import value
 from hero_jax.model.fusion import Fusion
 from hero_jax.model.hero import HeroConfig
 from hero_jax.optimizer import OptimizerConfig
 from hero_jax.sharding import MeshConfig
 from hero_jax.tasks.base import Task
 from hero_jax.tasks.captioning import Captioning
-from hero_jax.tasks.encoder import NO_SUBTITLES
 from hero_jax.tasks.entailment import Entailment
 from hero_jax.tasks.judging import JudgingTask
 from hero_jax.tasks.moment_retrieval import MomentRetrieval
@@ -108,84 +107,6 @@ TASKS: Mapping[str, type[Judging]] = {
 }
 VALIDATION = {"violin": "test", "vlep": "dev", "vatex_en_c": "test_public"}
 """Splits that VALUE validates on, where they are not called "val" (F.7)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """One of VALUE's multi-task configurations (D.8)."""
-
-    ratios: dict[str, int]
-    steps: int
-    warmup_steps: int
-    learning_rate: float = 1e-4
-    head_multiplier: float = 1.0
-    accumulation: int = 2
-    context: int = 0
-    longest_text: int = 60
-    hard_start_step: int | None = None
-
-
-RECIPES: Mapping[str, Recipe] = {
-    "all": Recipe(
-        {
-            "tvr": 5,
-            "tvc": 5,
-            "tvqa": 5,
-            "violin": 3,
-            "vlep": 1,
-            "how2r": 2,
-            "vatex_en_r": 6,
-            "yc2r": 2,
-            "vatex_en_c": 2,
-            "yc2c": 2,
-            "how2qa": 1,
-        },
-        steps=50_000,
-        warmup_steps=5_000,
-        hard_start_step=20_000,
-    ),
-    "retrieval": Recipe(
-        {"tvr": 2, "how2r": 1, "vatex_en_r": 3, "yc2r": 1},
-        steps=10_000,
-        warmup_steps=1_000,
-        hard_start_step=4_000,
-    ),
-    "qa": Recipe(
-        {"tvqa": 5, "how2qa": 1, "violin": 3, "vlep": 1},
-        steps=20_000,
-        warmup_steps=2_000,
-        learning_rate=5e-5,
-        head_multiplier=10.0,
-        longest_text=120,
-    ),
-    "captions": Recipe(
-        {"tvc": 2, "vatex_en_c": 2, "yc2c": 1},
-        steps=30_000,
-        warmup_steps=3_000,
-        head_multiplier=10.0,
-        accumulation=1,
-        context=1,
-    ),
-    "tv": Recipe(
-        {"tvr": 5, "tvc": 5, "tvqa": 5, "violin": 3, "vlep": 1},
-        steps=20_000,
-        warmup_steps=2_000,
-        hard_start_step=8_000,
-    ),
-    "youtube": Recipe(
-        {
-            "how2r": 1,
-            "vatex_en_r": 2,
-            "yc2r": 1,
-            "vatex_en_c": 2,
-            "yc2c": 2,
-            "how2qa": 1,
-        },
-        steps=10_000,
-        warmup_steps=1_000,
-        hard_start_step=4_000,
-    ),
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -432,41 +353,6 @@ def _same(config: Value, found: Mapping[str, Any], what: str) -> None:
         )
 
 
-# --- what comes of it ---------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A task's part of a submission."""
-
-    name: str
-    task: Any
-    split: str
-
-
-def cell_of(results: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What counts: the first language, of videos with its subtitles or without any."""
-    language, row = next(iter(results.items()))
-    return row.get(language) or row.get(NO_SUBTITLES) or {}
-
-
-def scores(results: Mapping[str, Any]) -> dict[str, float]:
-    """VALUE's number of every task whose truth is known."""
-    found = {
-        name: value.score(name, cell_of(one)) for name, one in results.items() if one
-    }
-    return {name: number for name, number in found.items() if number is not None}
-
-
-def table(found: Mapping[str, float], splits: Mapping[str, str]) -> Iterator[str]:
-    """A line a task, and the means."""
-    for name, split in splits.items():
-        shown = f"{found[name]:8.2f}" if name in found else "  hidden"
-        yield f"{name:>14} {split:>12} {shown}"
-    for name, mean in value.means(found).items():
-        yield f"{name:>14} {'':12} {mean:8.2f}"
-
-
 def publish(config: Value, results: Mapping[str, Any], *, seconds: float) -> None:
     """Prints the table and writes results.json."""
     found = scores(results)
@@ -481,42 +367,6 @@ def publish(config: Value, results: Mapping[str, Any], *, seconds: float) -> Non
 def parts_of(config: Value, tasks: Mapping[str, Task]) -> Iterator[Part]:
     for name, task in tasks.items():
         yield Part(name, task, config.split_of(name))
-
-
-def pack(target: Path, folder: Path, parts: Iterable[Part]) -> None:
-    """submission.zip: a folder a task, with one file in VALUE's format (F.9)."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for part in parts:
-            for path in files_of(part, folder / part.name):
-                inside = f"{part.name}/{part.split}{path.suffix}"
-                text = handed_in(part.task, path.read_text("utf-8"))
-                archive.writestr(inside, text)
-    target.write_bytes(packed.getvalue())
-
-
-def files_of(part: Part, folder: Path) -> list[Path]:
-    """The prediction file of texts and videos in the first language, if there is one;
-    of videos without subtitles where they have none."""
-    is_captions = isinstance(part.task, Captioning)
-    kind = "captions" if is_captions else getattr(part.task, "kind", "")
-    start, suffix = f"{kind}-" if kind else "", "jsonl" if is_captions else "json"
-    language = part.task.source.open(part.split).languages[0]
-    readings = (language, NO_SUBTITLES)
-    paths = [folder / f"{start}{language}-{reading}.{suffix}" for reading in readings]
-    return [path for path in paths if path.exists()][:1]
-
-
-def handed_in(task: Task, text: str) -> str:
-    """What a prediction file holds, as VALUE wants it."""
-    if isinstance(task, Captioning):
-        rows = map(json.loads, text.splitlines())
-        return "".join(
-            json.dumps(predictions.value_caption(row)) + "\n" for row in rows
-        )
-    if isinstance(task, MomentRetrieval):
-        return json.dumps(predictions.handed_in(json.loads(text)))
-    return text
 
 
 def check(config: Value) -> None:

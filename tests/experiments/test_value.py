@@ -10,6 +10,8 @@ import pytest
 from data_pipelines.build import build_dataset
 from data_pipelines.convert_db import convert_db
 from experiments import two_streams, value
+from experiments.value_recipes import RECIPES
+from experiments.value_results import cell_of, handed_in
 from hero_jax.errors import UserError
 from hero_jax.mixture import Mixture
 from hero_jax.model.transformer import TransformerConfig
@@ -44,14 +46,14 @@ def options(folder, run_dir, **changes):
 
 
 @pytest.mark.parametrize("channels", ["both", "video", "subtitles"])
-@pytest.mark.parametrize("recipe", value.RECIPES)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_every_task_has_its_official_batch_ratio_and_limits(recipe, channels, tmp_path):
     config = options(tmp_path, tmp_path, recipe=recipe, channels=channels)
     longest, context = (120 if recipe == "qa" else 60), int(recipe == "captions")
     for name in config.chosen:
         task = value.make_task(config, name, tmp_path / "tokenizer.json")
         assert task.batch_size == 8 * BATCHES[name]
-        assert task.weight == value.RECIPES[recipe].ratios[name]
+        assert task.weight == RECIPES[recipe].ratios[name]
         assert task.context == context
         assert task.source.channels == channels
         if name in value.value.GROUPS["retrieval"]:
@@ -80,7 +82,7 @@ def test_every_task_has_its_official_batch_ratio_and_limits(recipe, channels, tm
 def test_the_recipes_are_official(
     recipe, rate, steps, warmup, accumulation, multiplier, hard
 ):
-    found = value.RECIPES[recipe]
+    found = RECIPES[recipe]
     assert found.learning_rate == rate
     assert (found.steps, found.warmup_steps) == (steps, warmup)
     assert (found.accumulation, found.head_multiplier) == (accumulation, multiplier)
@@ -89,7 +91,7 @@ def test_the_recipes_are_official(
 
 def test_tasks_are_drawn_by_their_ratios():
     """34 draws of all tasks: those of the recipe, in every block."""
-    ratios = value.RECIPES["all"].ratios
+    ratios = RECIPES["all"].ratios
     mixture = Mixture(ratios, 0)
     drawn = [mixture.at(step)[0] for step in range(34)]
     assert {name: drawn.count(name) for name in ratios} == ratios
@@ -125,7 +127,7 @@ def test_what_cannot_work_is_refused_by_name(changes, problem, tmp_path):
 def test_captions_are_handed_in_under_their_own_names(tmp_path):
     task = value.make_task(options(tmp_path, tmp_path), "tvc", tmp_path)
     row = {"vid_name": "v", "clip_id": 3, "ts": [0, 1], "descs": [{"desc": "a"}]}
-    found = value.handed_in(task, json.dumps(row) + "\n")
+    found = handed_in(task, json.dumps(row) + "\n")
     expected = {"video_id": "v", "clip_id": 3, "descs": [{"desc": "a"}]}
     assert [json.loads(line) for line in found.splitlines()] == [expected]
 
@@ -353,9 +355,9 @@ def learn(datasets, run_dir, **changes):
 
 def check_learnt(results):
     for name, row in results.items():
-        cell = value.cell_of(row)
+        cell = cell_of(row)
         assert value.value.score(name, cell) > 0, name
-    cell = value.cell_of(results["tvqa"])
+    cell = cell_of(results["tvqa"])
     assert cell["accuracy"] > cell["chance"]["accuracy"]
 
 
