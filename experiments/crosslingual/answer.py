@@ -3,42 +3,53 @@
     python -m experiments.crosslingual.answer --out docs/study
 
 Reads OUT/cells and writes OUT/tables.md and, with plots and behind the words of
-OUT/report.md where they are written, OUT/report.html. A table says on how many seeds it
-rests, and is left out while its cells are missing.
+OUT/report.md where they are written, OUT/report.html. The head says which declared
+cells are missing, and every row on how many seeds it rests.
 """
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
-
-import numpy as np
 
 from data_pipelines.files import write_whole
 from experiments.common import say
 from experiments.crosslingual import (
     contrasts,
     controls,
+    declared,
     language_tables,
     localisation,
     records,
 )
+from experiments.crosslingual.comparisons import (
+    CONFIRMATORY,
+    ESTIMATE,
+    EXPLORATORY,
+    TESTS,
+    Correction,
+    Pairs,
+    Rows,
+    above_floor,
+    effects,
+    interval,
+    ordered,
+    p_value,
+    table,
+)
 from experiments.crosslingual.contrasts import (
-    Comparison,
     Family,
     Measure,
-    Term,
     across,
     within,
 )
 from experiments.crosslingual.corpora import CORPORA
-from experiments.crosslingual.grid import AIDS, ARMS, PRIMARY, SECONDARY, VARIANTS
-from experiments.crosslingual.intervals import Estimate
+from experiments.crosslingual.grid import AIDS, ARMS, PRIMARY, SECONDARY
 from experiments.crosslingual.pages import (
     Block,
     Figure,
-    Intervals,
     Section,
     Table,
     as_html,
@@ -51,10 +62,7 @@ from hero_jax.metrics import significance
 MARGIN = 0.01
 """VR MRR within which two arms count as equal, fixed with the protocol (3.7.9)."""
 
-Columns = Mapping[str, Callable[[Comparison], str]]
-Rows = Mapping[tuple[str, ...], Comparison | None]
-
-INGREDIENTS: Mapping[str, tuple[str, str]] = {
+INGREDIENTS: Pairs = {
     "hinge instead of softmax, without local alignment": ("vsm_global", "info_nce"),
     "hinge instead of softmax, with local alignment": ("vsm", "info_nce_local"),
     "local alignment beside the hinge": ("vsm", "vsm_global"),
@@ -63,23 +71,30 @@ INGREDIENTS: Mapping[str, tuple[str, str]] = {
     "sigmoid instead of softmax": ("siglip", "info_nce"),
     "disordered videos as negatives": ("iic", "info_nce"),
 }
-"""What is exchanged -> the arm with it, the arm without."""
-VARIED: Mapping[str, tuple[str, str]] = {
+VARIED: Pairs = {
     "hard negatives count more, beside the hinge": ("vsm_global_hard", "vsm_global"),
     "the best frame instead of the mean, hinge": ("vsm_global", "vsm_global_mean"),
     "the best frame instead of the mean, softmax": ("info_nce", "info_nce_mean"),
     "contrast of frames beside softmax": ("info_nce_jsd", "info_nce"),
+    "hinge with hard negatives instead of softmax": ("vsm_global_hard", "info_nce"),
 }
-AIDED: Mapping[str, tuple[str, str]] = {
+AIDED: Pairs = {
     f"{aid} beside {arm}": (f"{arm}+{aid}", arm)
     for arm in ("vsm", "info_nce")
     for aid in AIDS
 }
-COMPARED: Mapping[str, tuple[tuple[str, ...], Mapping[str, tuple[str, str]]]] = {
-    "ingredients": (("confirmatory",), VARIED),
-    "aided": (("english_only",), AIDED),
+BOTH_AIDED: Pairs = {
+    "neither": ("vsm", "info_nce"),
+    **{aid: (f"vsm+{aid}", f"info_nce+{aid}") for aid in AIDS},
 }
-"""Exploratory family -> the families its arms are compared with, and how."""
+COMPARED: Mapping[str, tuple[str, Mapping[str, Pairs]]] = {
+    "ingredients": ("confirmatory", {"exchange": VARIED}),
+    "aided": (
+        "english_only",
+        {"exchange": AIDED, "VSM less InfoNCE, beside both": BOTH_AIDED},
+    ),
+}
+"""Exploratory family -> the family its arms are compared with, and its tables."""
 CONFIRMED = ("confirmatory", "english_only", "replication", "longer")
 EXPLORED_CORPORA = ("evidence", "translated")
 """Families that are sections of their own on every corpus; which rest on a plan."""
@@ -103,7 +118,11 @@ def main() -> None:
             f"{config.out / 'cells'}: found no finished cell; run `python -m "
             f"experiments.crosslingual.study --out {config.out}` first"
         )
-    sections = tables(found, controls.read_all(config.out / "controls"))
+    sections = tables(
+        found,
+        controls.read_all(config.out / "controls"),
+        declared.missing(declared.read(config.out / declared.FILE), found),
+    )
     write_whole(config.out / "tables.md", as_markdown(TITLE, sections))
     prose = config.out / "report.md"
     page = as_html(TITLE, sections, prose.read_text("utf-8") if prose.exists() else "")
@@ -112,12 +131,18 @@ def main() -> None:
 
 
 def tables(
-    found: Sequence[Record], ranked: Sequence[Mapping[str, Any]] = ()
+    found: Sequence[Record],
+    ranked: Sequence[Mapping[str, Any]] = (),
+    missing: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Section]:
-    """All of them, the head first; `ranked` holds the controls of each corpus."""
-    head = Section("What this rests on", (f"{len(found)} finished cells.", LEGEND))
+    """All of them, the head first; `ranked` holds the controls of each corpus.
+
+    `missing` counts declared cells that are not there, by family and corpus.
+    """
+    left = ", ".join(f"{name} {count}" for name, count in sorted(missing.items()))
+    finished = f"{len(found)} finished cells, {f'missing: {left}' if left else 'all'}."
     return [
-        head,
+        Section("What this rests on", (finished, LEGEND)),
         *of_families(found, ranked),
         *of_explorations(found),
         *language_tables.of_controls(ranked),
@@ -130,7 +155,10 @@ TITLE = "Does Video-Subtitle Matching help retrieval across languages? Tables"
 LEGEND = (
     "Numbers in brackets are 95 % intervals for other seeds and other videos "
     "(hierarchical bootstrap with the width of the two-way analysis of variance); p is "
-    "two-sided, `Holm` its correction within the table. MRR counts from 0 to 1."
+    "two-sided, `Holm` its correction for all differences of the table, whose number "
+    "stands behind it. Seeds that agree by chance make an interval too short: a "
+    "finding wants a small p of these models as well. One seed says nothing of others. "
+    "MRR counts from 0 to 1."
 )
 
 
@@ -142,12 +170,29 @@ def corpora_of(found: Iterable[Record], name: str) -> list[str]:
 
 def of_explorations(found: Sequence[Record]) -> Iterator[Section]:
     """Variants of the arms, beside the arms they come from; nothing is confirmed."""
-    for name, (others, pairs) in COMPARED.items():
+    for name, (other, shown) in COMPARED.items():
         for corpus in corpora_of(found, name):
-            family = Family.of(found, name, corpus, *others)
-            known = {what: pair for what, pair in pairs.items() if family.has(*pair)}
-            blocks = [*arms(family), *effects("exchange", family, known, EXPLORATORY)]
-            yield Section(f"{name}: {corpus}", (EXPLORED, *blocks))
+            family = beside(found, name, corpus, other)
+            blocks = [*facts(family), EXPLORED, *arms(family)]
+            for title, pairs in shown.items():
+                known = {what: p for what, p in pairs.items() if family.has(*p)}
+                blocks += effects(title, family, known, EXPLORATORY)
+            for explain in (language_tables.matrix, language_tables.diagnostics):
+                blocks += explain(family, ordered(family))
+            yield Section(f"{name}: {corpus}", tuple(blocks))
+
+
+def beside(found: Sequence[Record], name: str, corpus: str, other: str) -> Family:
+    """A family with the arms of another one, of its own seeds alone."""
+    family = Family.of(found, name, corpus, other)
+    records = [r for by_seed in family.arms.values() for r in by_seed.values()]
+    seeds = {r["cell"]["seed"] for r in records if r["cell"]["family"] == name}
+    own = {
+        arm: {seed: record for seed, record in by_seed.items() if seed in seeds}
+        for arm, by_seed in family.arms.items()
+    }
+    compared = {arm: by_seed for arm, by_seed in own.items() if by_seed}
+    return dataclasses.replace(family, arms=compared)
 
 
 EXPLORED = (
@@ -166,6 +211,7 @@ def of_families(
             blocks = [block for part in parts for block in part(family)]
             if name == "english_only":
                 blocks += language_tables.floor(corpus, ranked)
+                blocks += above_floor(family, ranked)
             blocks += localisation.tables(family, ordered(family), ranked)
             for explain in EXPLAINED:
                 blocks += explain(family, ordered(family))
@@ -208,24 +254,7 @@ def endpoint(family: Family) -> list[Block]:
         shown,
         f"Equivalence within {MARGIN} MRR: p = {p_value(equal)}. A true difference of "
         f"{seen:.3f} would be found with 80 % power.",
-        *ratios(family),
     ]
-
-
-def ratios(family: Family) -> list[Block]:
-    """The endpoint as a ratio: a weaker arm has less to lose across languages."""
-    pairs = (("vsm", "info_nce"), ("vsm_global", "info_nce"), ("vsm", "info_nce_local"))
-    rows: Rows = {
-        (f"{upper} less {lower}",): contrasts.log_gap(family, upper, lower)
-        for upper, lower in pairs
-        if family.has(upper, lower)
-    }
-    columns = {**ESTIMATE, "p": lambda c: p_value(c["p"])}
-    note = (
-        "Differences of MRR shrink with MRR. What each arm keeps across languages, as "
-        "a ratio, does not; not in the protocol, and exploratory:"
-    )
-    return [note, table(("ln(across/within)",), rows, columns)]
 
 
 def secondary(family: Family) -> Rows:
@@ -280,53 +309,12 @@ def ingredients(family: Family) -> list[Block]:
     return effects("exchange", family, found, correction(family))
 
 
-Correction = tuple[str, Callable[[Sequence[float]], np.ndarray]]
-"""Its name, and what it makes of all p of a table."""
-CONFIRMATORY: Correction = ("Holm", significance.holm)
-EXPLORATORY: Correction = ("BH", significance.benjamini_hochberg)
-
-
 def correction(family: Family) -> Correction:
     return EXPLORATORY if family.name in EXPLORED_CORPORA else CONFIRMATORY
 
 
-def effects(
-    title: str,
-    family: Family,
-    pairs: Mapping[str, tuple[str, str]],
-    correction: Correction,
-) -> list[Block]:
-    """Differences in VR MRR across and within languages, and their difference."""
-    kinds: Mapping[str, Callable[[str, str], Sequence[Term]]] = {
-        "across": lambda upper, lower: contrasts.difference(upper, lower, across),
-        "within": lambda upper, lower: contrasts.difference(upper, lower, within),
-        "across - within": contrasts.interaction,
-    }
-    found = {
-        (what, kind): contrasts.compared(
-            family, terms(*pair), contrasts.reciprocal_rank
-        )
-        for what, pair in pairs.items()
-        for kind, terms in kinds.items()
-    }
-    known = {name: row for name, row in found.items() if row is not None}
-    if not known:
-        return []
-    name, correct = correction
-    adjusted = correct([row["p"] for row in known.values()])
-    rows: Rows = {
-        what: {**row, "adjusted": p} for (what, row), p in zip(known.items(), adjusted)
-    }
-    columns = {
-        **ESTIMATE,
-        "p": lambda c: p_value(c["p"]),
-        name: lambda c: p_value(c["adjusted"]),
-    }
-    drawn = tuple(
-        Estimate(f"{what}: {kind}", row["low"], row["estimate"], row["high"])
-        for (what, kind), row in known.items()
-    )
-    return [table((title, "languages"), rows, columns), Intervals(title, drawn)]
+HIDDEN = {"chance", "by_type", "none"}
+"""Parts of names of curves that are not drawn."""
 
 
 def tuning(found: Iterable[Record]) -> list[Section]:
@@ -349,63 +337,32 @@ def trial_row(record: Record) -> tuple[str, ...]:
 
 def curves(found: Iterable[Record]) -> list[Section]:
     """Validation and loss over training, where it was validated on the way."""
-    drawn = {
-        record["cell"]["arm"]: points(record["curve"])
-        for record in found
-        if record["cell"]["family"] == "curve"
-    }
-    note = "One seed an arm, on the validation split."
-    return [Section("curves", (note, Figure(drawn)))] if drawn else []
-
-
-def points(curve: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[int, float]]]:
-    """Term -> (step, value) wherever it was written down."""
-    terms = dict.fromkeys(name for row in curve for name in row if "/" in name)
-    return {
-        term: [(int(row["step"]), row[term]) for row in curve if term in row]
-        for term in (*terms, "grad_norm")
-    }
-
-
-# --- How numbers are written. ---
-
-
-def ordered(family: Family) -> list[str]:
-    return [arm for arm in (*ARMS, *VARIANTS) if arm in family.arms]
-
-
-def table(title: tuple[str, ...], rows: Rows, columns: Columns) -> Table:
-    """One row a contrast; those that are undefined say so."""
-    written = lambda row, of: "undefined" if row is None else of(row)
-    return Table(
-        (*title, *columns),
-        tuple(
-            (*name, *(written(row, of) for of in columns.values()))
-            for name, row in rows.items()
-        ),
+    note = (
+        "One seed an arm, on the validation split; the learning rate falls to its end "
+        "at twice the steps of the other families."
     )
+    sections = []
+    for corpus in corpora_of(found, "curve"):
+        family = Family.of(found, "curve", corpus)
+        drawn = {
+            arm: points(record["curve"])
+            for arm in ordered(family)
+            for record in family.arms[arm].values()
+        }
+        blocks = (note, *language_tables.validated(drawn), Figure(drawn))
+        sections.append(Section(f"curves: {corpus}", blocks))
+    return sections
 
 
-def interval(c: Comparison) -> str:
-    return f"{c['estimate']:+.3f} [{c['low']:+.3f}, {c['high']:+.3f}]"
-
-
-def p_value(p: float) -> str:
-    return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
-
-
-ESTIMATE: Columns = {
-    "seeds": lambda c: f"{c['seeds']:.0f}",
-    "estimate": interval,
-}
-
-
-TESTS: Columns = {
-    "p": lambda c: p_value(c["p"]),
-    "p, these models": lambda c: p_value(c["p_models"]),
-    "p, these videos": lambda c: p_value(c["p_seeds"]),
-}
-"""Of other seeds and videos; of other videos alone; of other seeds alone."""
+def points(curve: Sequence[Mapping[str, float]]) -> language_tables.Points:
+    """Term -> (step, value) wherever it was written down; the means of VR MRR first."""
+    rows = [{**row, **language_tables.means(row)} for row in curve]
+    terms = dict.fromkeys(name for row in rows for name in row if "/" in name)
+    shown = [name for name in terms if not HIDDEN & set(name.split("/"))]
+    return {
+        term: [(int(row["step"]), row[term]) for row in rows if term in row]
+        for term in (*sorted(shown, key=lambda term: "VR MRR" not in term), "grad_norm")
+    }
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
     replication    3 arms x 6 seeds on microtv and YouCook2 EN-JA
     longer         the primary contrast, 3 seeds, 5 times the steps
     ingredients    what VSM bundles and no arm tells apart: hard negatives and the score
-    curve          1 seed an arm, twice the steps, validated on the way
+    curve          1 seed an arm and corpus, twice the steps, validated on the way
     aided          English alone with something that aligns languages, 3 seeds
     evidence       3 arms on other evidence about the videos, 3 seeds
     translated     the primary contrast, learnt from machine translations, 3 seeds
@@ -312,12 +312,15 @@ def _translated(grid: Grid) -> Iterator[Cell]:
 
 
 def _curve(grid: Grid) -> Iterator[Cell]:
-    steps = 2 * grid.steps[grid.corpus]
-    for arm in grid.arms:
-        seed, every = grid.tuning_seed, max(1, steps // 8)
-        yield Cell(
-            "curve", grid.corpus, arm, 0, seed, steps, split="val", eval_every=every
-        )
+    replicated = _among(grid.arms, REPLICATED)
+    of_corpus = {grid.corpus: grid.arms, **dict.fromkeys(grid.replications, replicated)}
+    for corpus, arms in of_corpus.items():
+        seed, steps = grid.tuning_seed, 2 * grid.steps[corpus]
+        every = max(1, steps // 8)
+        for arm in arms:
+            yield Cell(
+                "curve", corpus, arm, 0, seed, steps, split="val", eval_every=every
+            )
 
 
 def _among(arms: Sequence[str], wanted: Sequence[str]) -> list[str]:

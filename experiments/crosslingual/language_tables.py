@@ -4,6 +4,7 @@ Exploratory, without tests of significance: means over seeds, and their spread.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -187,6 +188,40 @@ def watched(family: Family, arms: Sequence[str]) -> list[Block]:
         for arm, of in ends.items()
     )
     return ["The last step that was logged.", Table(("arm", *WATCHED), rows)]
+
+
+Points = Mapping[str, list[tuple[int, float]]]
+"""Term -> (step, value)."""
+VALIDATED = re.compile(r"val/moments/(\w+)/(\w+)/VR/MRR")
+
+
+def means(row: Mapping[str, float]) -> dict[str, float]:
+    """VR MRR across and within languages at a step that was validated."""
+    found = {m.groups(): row[m.string] for m in map(VALIDATED.fullmatch, row) if m}
+    spoken = {pair: value for pair, value in found.items() if "none" not in pair}
+    named = {
+        f"VR MRR/{side.__name__}": [v for pair, v in spoken.items() if side(*pair)]
+        for side in (across, within)
+    }
+    return {name: float(np.mean(of)) for name, of in named.items() if of}
+
+
+def validated(drawn: Mapping[str, Points]) -> list[Block]:
+    """What arms reach on the way."""
+    blocks: list[Block] = []
+    for side in (across, within):
+        of_side = {
+            arm: dict(p.get(f"VR MRR/{side.__name__}", ())) for arm, p in drawn.items()
+        }
+        steps = sorted({step for by_step in of_side.values() for step in by_step})
+        rows = tuple(
+            (arm, *(f"{by_step[s]:.3f}" if s in by_step else "-" for s in steps))
+            for arm, by_step in of_side.items()
+        )
+        if steps:
+            header = (f"VR MRR {side.__name__}, by step", *map(str, steps))
+            blocks.append(Table(header, rows))
+    return blocks
 
 
 def _vectors(*path: str) -> Read:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.files import write_whole
+from experiments.crosslingual.grid import Cell
 from hero_jax.errors import UserError
 from hero_jax.metrics.summary import Ranks
 
@@ -55,8 +56,48 @@ def read(path: Path, fields: Sequence[str] = ("cell", "ranks", "videos")) -> Rec
 
 
 def read_all(folder: Path) -> Iterator[Record]:
-    """All finished cells, by name."""
-    return map(read, sorted(folder.glob(f"*{SUFFIX}")))
+    """All finished cells, by name. Raises UserError for one that cannot be right."""
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        record = read(path)
+        for problem in problems(record, path.name.removesuffix(SUFFIX)):
+            raise UserError(f"{path}: {problem}; remove it and run the study again")
+        yield record
+
+
+def cell_of(record: Record) -> Cell:
+    """What was trained and judged. Raises TypeError for a record of no cell."""
+    fields = record["cell"]
+    return Cell(**{**fields, "languages": tuple(fields.get("languages", ()))})
+
+
+def problems(record: Record, name: str) -> Iterator[str]:
+    """What is impossible in a record of this name."""
+    try:
+        own = cell_of(record).name
+    except TypeError as error:
+        yield f"cell: {error}"
+        return
+    if own != name:
+        yield f"cell: found {own}, expected that of the file's name"
+    if not record.get("curve"):
+        yield "curve: found no step, expected at least the last"
+    for place, ranks in _lists(record["ranks"]):
+        if len(ranks) != len(record["videos"]):
+            yield (
+                f"ranks.{place}: found {len(ranks)} ranks, expected "
+                f"{len(record['videos'])}, one a query"
+            )
+        if wrong := [rank for rank in ranks if rank is not None and rank < 1]:
+            yield f"ranks.{place}: found rank {wrong[0]}, expected 1 or more, or null"
+
+
+def _lists(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every list of ranks, by its place."""
+    if isinstance(found, Mapping):
+        for name, value in found.items():
+            yield from _lists(value, (*path, name))
+    elif found is not None:
+        yield ".".join(path), found
 
 
 def as_lists(ranks: Mapping[str, Mapping[str, Ranks]]) -> dict[str, Any]:

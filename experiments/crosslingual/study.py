@@ -16,7 +16,6 @@ import fcntl
 import functools
 import json
 import logging
-import math
 import os
 import shutil
 import signal
@@ -27,7 +26,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from data_pipelines.files import write_whole
 from experiments.common import (
     Dtype,
     describe,
@@ -36,13 +34,10 @@ from experiments.common import (
     settle_in,
     small_model,
 )
-from experiments.crosslingual import controls, corpora, diagnostics, records
+from experiments.crosslingual import controls, corpora, declared, diagnostics, records
 from experiments.crosslingual.grid import (
     ARMS,
     PRESETS,
-    PRIMARY,
-    SECONDARY,
-    SELECTION,
     VARIANTS,
     Cell,
     Grid,
@@ -155,11 +150,11 @@ def run(config: Study, grid: Grid) -> Mapping[str, int]:
     settle_in(config.work)
     check(config)
     if is_first():
-        declare(config.out / "grid.json", grid)
+        declared.declare(config.out / declared.FILE, grid)
     processes.wait_for_all()
     first = tuning(grid)
     finish(config, grid, first)
-    chosen = choose([records.read(_path(config, cell)) for cell in first])
+    chosen = declared.choose([records.read(_path(config, cell)) for cell in first])
     say("chosen trials: " + ", ".join(f"{arm} {n}" for arm, n in chosen.items()))
     rest = cells(grid, chosen)
     has_data = lambda cell: cell.corpus == "microtv" or _raw(config, cell.corpus)
@@ -194,49 +189,6 @@ def compare(config: Study, corpus: str) -> None:
         source = source_of(config, corpus)
         train, test = (source.open(split).corpus for split in ("train", "test"))
         controls.write(path, corpus, train, test, max_frames=source.max_frames)
-
-
-def declare(path: Path, grid: Grid) -> None:
-    """Writes the grid before the first cell; refuses to change it afterwards."""
-    declared = {
-        "grid": configs.to_json(dataclasses.asdict(grid)),
-        "arms": {arm: configs.to_json(ARMS[arm], "arms") for arm in grid.arms},
-        "variants": {
-            name: configs.to_json(VARIANTS[name], "variants")
-            for name in (*grid.ingredients, *grid.aided)
-        },
-        "primary endpoint": PRIMARY,
-        "secondary endpoint": SECONDARY,
-        "selection": SELECTION,
-    }
-    content = json.dumps(declared, indent=2) + "\n"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
-    elif json.loads(path.read_text("utf-8")) != json.loads(content):
-        raise errors.UserError(
-            f"{path}: found another grid than this program's; finish it with the one "
-            "that declared it, or name another --out"
-        )
-
-
-def choose(tuned: Sequence[records.Record]) -> dict[str, int]:
-    """Arm -> the trial of highest VR MRR across languages; the first of equals.
-
-    Raises UserError where nothing was searched across languages.
-    """
-    best: dict[str, tuple[float, int]] = {}
-    for record in sorted(tuned, key=lambda record: record["cell"]["trial"]):
-        arm, trial = record["cell"]["arm"], record["cell"]["trial"]
-        score = records.reciprocal_rank(record, is_cross=True)
-        if not math.isfinite(score):
-            raise errors.UserError(
-                f"{arm}, trial {trial}: found no query in another language than the "
-                "subtitles; a release without subtitles cannot be studied"
-            )
-        if arm not in best or score > best[arm][0]:
-            best[arm] = score, trial
-    return {arm: trial for arm, (_, trial) in best.items()}
 
 
 def finish(config: Study, grid: Grid, wanted: Sequence[Cell]) -> None:

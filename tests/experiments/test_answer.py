@@ -1,5 +1,6 @@
 """Tables from cells in which the true answer was planted."""
 
+import copy
 import itertools
 import re
 from pathlib import Path
@@ -9,13 +10,16 @@ import pytest
 
 from experiments.crosslingual import (
     answer,
+    comparisons,
     contrasts,
+    declared,
     intervals,
     language_tables,
     records,
 )
 from experiments.crosslingual.answer import Answer
 from experiments.crosslingual.contrasts import Family, across, within
+from experiments.crosslingual.grid import Grid
 from experiments.crosslingual.intervals import Estimate
 from experiments.crosslingual.pages import Table
 from hero_jax.errors import UserError
@@ -247,14 +251,43 @@ def test_types_of_queries_stand_apart_where_there_are_several(found):
     assert language_tables.by_kind(of_one, ["vsm"]) == []
 
 
+GRID = Grid(
+    arms=tuple(GAIN),
+    replications=(),
+    evidence=(),
+    translated=(),
+    ingredients=(),
+    aided=(),
+    steps={"mtvr_loo": 7},
+)
+VALIDATED = {
+    "val/moments/en/zh/VR/MRR": 0.25,
+    "val/moments/zh/en/VR/MRR": 0.5,
+    "val/moments/zh/zh/VR/MRR": 0.75,
+    "val/moments/zh/none/VR/MRR": 0.1,
+    "val/moments/zh/en/chance/VR/MRR": 0.1,
+}
+
+
+def write(folder, found):
+    for one in found:
+        path = records.path_of(folder / "cells", records.cell_of(one).name)
+        records.write(path, one)
+
+
 def test_every_table_is_rebuilt_from_the_cells(found, tmp_path, monkeypatch):
+    own = {"split": "val"}
     trials = [
-        record("vsm", 1000, gain=0.1 * t, family="tuning", trial=t) for t in range(4)
+        record("vsm", 1000, gain=0.1 * t, family="tuning", trial=t, **own)
+        for t in range(4)
     ]
-    curve = [{"step": s, "moments/loss": 1 / s, "grad_norm": 1.0} for s in (1, 2, 3)]
-    drawn = dict(record("vsm", 1000, gain=0, family="curve"), curve=curve)
-    for number, one in enumerate([*found, *trials, drawn]):
-        records.write(records.path_of(tmp_path / "cells", str(number)), one)
+    curve = [
+        {"step": s, "moments/loss": 1 / s, "grad_norm": 1.0, **VALIDATED}
+        for s in (1, 2, 3)
+    ]
+    last = record("vsm", 1000, gain=0, family="curve", **own | {"steps": 14})
+    declared.declare(tmp_path / "grid.json", GRID)
+    write(tmp_path, [*found, *trials, dict(last, curve=curve)])
     words = "# An answer\n\nIt *helps*, says <b>nobody</b>.\n"
     (tmp_path / "report.md").write_text(words, "utf-8")
     monkeypatch.setattr("sys.argv", ["answer", "--out", str(tmp_path)])
@@ -265,10 +298,12 @@ def test_every_table_is_rebuilt_from_the_cells(found, tmp_path, monkeypatch):
     assert page.count("<h1>") == 1 and "<em>helps</em>" in page and "<b>" not in page
     assert "VSM less" in page and page.count("<circle") >= 12
     text = (tmp_path / "tables.md").read_text("utf-8")
-    assert "29 finished cells" in text
+    left = "curve mtvr_loo 3, english_only mtvr_loo 24, longer mtvr_loo 6, tuning"
+    assert f"29 finished cells, missing: {left} mtvr_loo 12." in text
+    assert "| vsm | 0.375 | 0.375 | 0.375 |" in text and "chance/VR" not in page
     assert "| only the hardest" not in text  # no cell of triplet_max
-    assert text.count("| hinge instead of softmax, with local alignment |") == 3
-    assert text.count("| vsm | ") == 1 + 4 + 4  # alone, explained, and its trials
+    assert text.count("| hinge instead of softmax, with local alignment |") == 4
+    assert text.count("| vsm | ") == 1 + 4 + 4 + 2  # alone, explained, trials, curves
     explained = ("0.300", "0.300", "0.300", "0.000", "0.600", "0.900", "0.500", "0.750")
     line = " | ".join(f"{value} (0.000)" for value in (*explained, "0.125"))
     assert f"| vsm | {line} |" in text
@@ -299,7 +334,7 @@ def test_exploratory_families_stand_beside_the_arms_they_come_from():
         for kind in ("across", "within", "across - within")
     }
     assert float(helped["tli beside vsm", "across"]["estimate"].split()[0]) > 0.05
-    assert helped["tli beside vsm", "across"]["BH"] == "< .001"
+    assert helped["tli beside vsm", "across"]["BH of 6"] == "< .001"
     assert helped["nc beside info_nce", "across"]["estimate"].startswith("+0.000 [")
     harder = rows_of(sections["ingredients: mtvr_loo"])
     what = "hard negatives count more, beside the hinge"
@@ -313,7 +348,94 @@ def test_what_was_planned_is_corrected_otherwise_than_what_was_not(name, correct
     found = [record(a, s, gain=0.1, family=name) for a in PAIR for s in SEEDS]
     (section,) = answer.of_families(found, ())
     (row, *_) = rows_of(section).values()
-    assert correction in row
+    assert f"{correction} of 3" in row
+
+
+def test_a_variant_stands_beside_the_seeds_that_it_has():
+    alone = [record(a, s, gain=0.0, family="english_only") for a in PAIR for s in SEEDS]
+    aided = [
+        record(f"{a}+tli", s, gain=0.8, family="aided") for a in PAIR for s in (1, 2)
+    ]
+    (section,) = answer.of_explorations([*alone, *aided])
+    arms, *others = (b for b in section.blocks if isinstance(b, Table))
+    assert {row[0]: row[1] for row in arms.rows} == dict.fromkeys(
+        (*PAIR, "vsm+tli", "info_nce+tli"), "2"
+    )
+    titles = [block.header[0] for block in others]
+    assert "VSM less InfoNCE, beside both" in titles
+
+
+def test_what_one_seed_says_is_about_its_models():
+    found = [record(a, 0, gain=0.1 * (a == "vsm")) for a in PAIR]
+    (section,) = answer.of_families(found, ())
+    (row, *_) = rows_of(section).values()
+    assert row["p"] == row["Holm of 3"] == "-" and row["p, these models"] != "-"
+
+
+def test_arms_are_held_against_the_floor(found):
+    family = Family.of(found, "confirmatory", "mtvr_loo")
+    (one, *_) = found
+    same = {a: {r: f["VR"] for r, f in row.items()} for a, row in one["ranks"].items()}
+    control = {
+        "corpus": "mtvr_loo",
+        "videos": one["videos"],
+        "ranks": {"words": same},
+    }
+    (table,) = comparisons.above_floor(family, [control])
+    means = [
+        contrasts.side_values(r, across, contrasts.reciprocal_rank).mean()
+        for r in family.arms["info_nce"].values()
+    ]
+    floor = contrasts.side_values(one, across, contrasts.reciprocal_rank).mean()
+    row = dict(zip(table.header, table.rows[2]))
+    assert row["across, less the floor"] == "info_nce"
+    assert row["estimate"].startswith(f"{np.mean(means) - floor:+.3f} [")
+    assert comparisons.above_floor(family, []) == []
+    with pytest.raises(UserError, match="other queries"):
+        comparisons.above_floor(family, [control | {"videos": [1]}])
+
+
+DAMAGE = {
+    "a name of another cell": ({"cell": {"seed": 3}}, "cell: found .*-s3-"),
+    "no curve": ({"curve": []}, "curve: found no step"),
+    "a rank of 0": ({"VR": [0] * NUM_VIDEOS * PER_VIDEO}, r"ranks\.en\.zh.* rank 0"),
+    "too few ranks": ({"VR": [1]}, r"ranks\.en\.zh\.VR: found 1 ranks, expected 160"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_cell_that_cannot_be_right_is_named(tmp_path, found, what):
+    change, said = DAMAGE[what]
+    path = records.path_of(tmp_path, records.cell_of(found[0]).name)
+    one = copy.deepcopy(found[0])
+    one["cell"] |= change.get("cell", {})
+    one["curve"] = change.get("curve", one["curve"])
+    one["ranks"]["en"]["zh"]["VR"] = change.get("VR", [1] * NUM_VIDEOS * PER_VIDEO)
+    records.write(path, one)
+    with pytest.raises(UserError, match=said):
+        list(records.read_all(tmp_path))
+
+
+def test_a_cell_that_was_not_declared_is_refused(tmp_path, found):
+    path = tmp_path / "grid.json"
+    declared.declare(path, GRID)
+    grid = declared.read(path)
+    assert grid == GRID
+    assert "confirmatory mtvr_loo" not in declared.missing(grid, found)
+    for change in ({"seed": 6}, {"steps": 8}, {"split": "val"}, {"languages": ["en"]}):
+        other = dict(found[0], cell=found[0]["cell"] | change)
+        with pytest.raises(UserError, match="does not declare"):
+            declared.missing(grid, [*found, other])
+    path.write_text("{}")
+    with pytest.raises(UserError, match="found no declared grid"):
+        declared.read(path)
+
+
+def test_what_lies_far_out_is_told_and_leaves_room_for_the_others():
+    near = [Estimate(f"n{k}", -0.01, 0.0, 0.01) for k in range(4)]
+    drawn = intervals.picture("t", [*near, Estimate("far", 0.9, 1.0, 1.1)])
+    assert drawn.count("<circle") == 4
+    assert "+1.000 [+0.900, +1.100], beyond the axis" in drawn
 
 
 def test_intervals_are_drawn_and_escaped():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.crosslingual import answer, records, rerun, study
+from experiments.crosslingual import answer, declared, records, rerun, study
 from experiments.crosslingual.grid import ARMS, PRESETS, VARIANTS, Grid, cells, tuning
 from experiments.crosslingual.rerun import Rerun
 from experiments.crosslingual.study import Study
@@ -36,7 +36,7 @@ GRID = Grid(
 
 def test_the_published_grid_can_be_gone_on_with():
     """A field added to `Grid` must be added to the declaration, too."""
-    study.declare(GRID_FILE, PRESETS["full"])
+    declared.declare(GRID_FILE, PRESETS["full"])
 
 
 def test_the_declared_grid_is_the_one_of_the_protocol():
@@ -226,7 +226,7 @@ def test_workers_divide_the_devices_that_are_named(monkeypatch):
 def test_a_study_without_other_languages_is_refused():
     nothing = {"cell": {"arm": "a", "trial": 0}, "ranks": {"en": {"en": {"VR": [1]}}}}
     with pytest.warns(RuntimeWarning), pytest.raises(UserError, match="a, trial 0"):
-        study.choose([nothing])
+        declared.choose([nothing])
 
 
 def test_the_best_trial_across_languages_is_chosen():
@@ -238,7 +238,7 @@ def test_the_best_trial_across_languages_is_chosen():
         return {"cell": cell, "ranks": matrix}
 
     tuned = [record("a", 1, 2), record("a", 0, 3), record("b", 0, 2), record("b", 1, 2)]
-    assert study.choose(tuned) == {"a": 1, "b": 0}
+    assert declared.choose(tuned) == {"a": 1, "b": 0}
 
 
 def test_what_differs_between_two_makings_of_a_cell_is_said():
