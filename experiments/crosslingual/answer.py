@@ -33,6 +33,7 @@ from experiments.crosslingual.comparisons import (
     Pairs,
     Rows,
     above_floor,
+    corrected,
     effects,
     interval,
     ordered,
@@ -42,6 +43,7 @@ from experiments.crosslingual.comparisons import (
 from experiments.crosslingual.contrasts import (
     Family,
     Measure,
+    Term,
     across,
     within,
 )
@@ -209,6 +211,8 @@ def of_families(
             family = Family.of(found, name, corpus)
             parts = (facts, endpoint, arms, main_effects, ingredients)
             blocks = [block for part in parts for block in part(family)]
+            if name == "longer":
+                blocks += lengthened(family, Family.of(found, "confirmatory", corpus))
             if name == "english_only":
                 blocks += language_tables.floor(corpus, ranked)
                 blocks += above_floor(family, ranked)
@@ -255,6 +259,34 @@ def endpoint(family: Family) -> list[Block]:
         f"Equivalence within {MARGIN} MRR: p = {p_value(equal)}. A true difference of "
         f"{seen:.3f} would be found with 80 % power.",
     ]
+
+
+def lengthened(family: Family, before: Family) -> list[Block]:
+    """What more steps change, on the seeds that were trained both ways."""
+    shorter = {f"{arm} before": before.arms.get(arm, {}) for arm in family.arms}
+    both = dataclasses.replace(family, arms={**family.arms, **shorter})
+    if not both.has(*both.arms):
+        return []
+    both = both.paired(both.arms)
+    terms: dict[tuple[str, str], Sequence[Term]] = {
+        (arm, side.__name__): contrasts.difference(arm, f"{arm} before", side)
+        for arm in family.arms
+        for side in (across, within)
+    }
+    if family.has("vsm", "info_nce"):
+        was = contrasts.interaction("vsm before", "info_nce before")
+        now = contrasts.interaction("vsm", "info_nce")
+        endpoint = "(vsm - info_nce) across - within"
+        terms |= {
+            (endpoint, "before"): was,
+            (endpoint, "after"): now,
+            (endpoint, "change"): [*now, *((-w, arm, side) for w, arm, side in was)],
+        }
+    measure = contrasts.reciprocal_rank
+    rows: Rows = {
+        name: contrasts.compared(both, of, measure) for name, of in terms.items()
+    }
+    return [*corrected(("more steps less fewer", "VR MRR"), rows, EXPLORATORY)]
 
 
 def secondary(family: Family) -> Rows:

@@ -81,7 +81,7 @@ def as_html(title: str, sections: Sequence[Section], prose: str = "") -> str:
 
     `prose` is Markdown that stands before the sections.
     """
-    begun = MarkdownIt("commonmark", {"html": False}).enable("table").render(prose)
+    begun = rendered(prose)
     content = begun + "".join(
         f"<section><h2>{escape(section.title)}</h2>"
         f"{''.join(map(html, section.blocks))}</section>"
@@ -95,6 +95,11 @@ def as_html(title: str, sections: Sequence[Section], prose: str = "") -> str:
         f"<title>{escape(title)}</title><style>{STYLE}{TABLE_STYLE}</style></head>"
         f"<body>{headed(title, prose)}{content}</body></html>\n"
     )
+
+
+def rendered(prose: str) -> str:
+    """Markdown with tables as HTML; what looks like HTML in it stays text."""
+    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(prose))
 
 
 def headed(title: str, prose: str) -> str:

@@ -15,6 +15,7 @@ from experiments.crosslingual import (
     declared,
     intervals,
     language_tables,
+    pages,
     records,
 )
 from experiments.crosslingual.answer import Answer
@@ -365,6 +366,25 @@ def test_a_variant_stands_beside_the_seeds_that_it_has():
     assert "VSM less InfoNCE, beside both" in titles
 
 
+def test_more_steps_are_compared_on_the_same_seeds(found):
+    longer = [
+        record(a, s, gain=0.0, family="longer", steps=35) for a in PAIR for s in (0, 2)
+    ]
+    sections = answer.of_families([*found, *longer], ())
+    (section,) = (one for one in sections if one.title.startswith("longer"))
+    tables = [block for block in section.blocks if isinstance(block, Table)]
+    (table,) = (one for one in tables if one.header[0] == "more steps less fewer")
+    rows = {row[:2]: dict(zip(table.header, row)) for row in table.rows}
+    assert {row["seeds"] for row in rows.values()} == {"2"}
+    endpoint = "(vsm - info_nce) across - within"
+    was, now, change = (
+        float(rows[endpoint, when]["estimate"].split()[0])
+        for when in ("before", "after", "change")
+    )
+    assert was > 0.05 and now == 0 and change == -was
+    assert float(rows["info_nce", "across"]["estimate"].split()[0]) == 0
+
+
 def test_what_one_seed_says_is_about_its_models():
     found = [record(a, 0, gain=0.1 * (a == "vsm")) for a in PAIR]
     (section,) = answer.of_families(found, ())
@@ -454,6 +474,13 @@ def test_the_report_quotes_its_tables():
     quoted = INTERVAL.findall(report)
     assert len(quoted) > 10
     assert [interval for interval in quoted if interval not in tables] == []
+
+
+def test_the_page_begins_with_the_report():
+    report, page = (
+        (STUDY / f"report.{kind}").read_text("utf-8") for kind in ("md", "html")
+    )
+    assert pages.rendered(report) in page
 
 
 @pytest.mark.slow
