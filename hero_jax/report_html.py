@@ -15,7 +15,7 @@ from hero_jax import pictures, report
 from hero_jax.report import Cell, Curves, Example, Hit, Matrix, Measure, Results
 
 IMAGE_TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
-NUM_STYLES = 6
+NUM_STYLES = 7
 MEASURES = (report.VR_MRR, report.VR_R1, *report.LOCAL)
 
 
@@ -308,12 +308,12 @@ STYLE = """
   --paper: #fbfaf8; --card: #fff; --ink: #1d1c1a; --soft: #66625b; --rule: #e2ded6;
   --heat: #f0a23c; --predicted: #2563c9; --actual: #1a7f64;
   --s0: #2563c9; --s1: #c2571a; --s2: #1a7f64; --s3: #a23c86; --s4: #7a6a00;
-  --s5: #5a5fd0 }
+  --s5: #5a5fd0; --s6: #8a1c2b }
 @media (prefers-color-scheme: dark) { :root {
   --paper: #161513; --card: #201f1c; --ink: #ece9e3; --soft: #a39e94; --rule: #3a3833;
   --heat: #b86a10; --predicted: #7ab0ff; --actual: #4fd1a5;
   --s0: #7ab0ff; --s1: #ff9f68; --s2: #4fd1a5; --s3: #f08fd0; --s4: #d9c64a;
-  --s5: #aab0ff } }
+  --s5: #aab0ff; --s6: #ff8b98 } }
 * { box-sizing: border-box }
 body { max-width: 70rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; line-height: 1.5;
   background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif }
@@ -360,6 +360,7 @@ svg text { font-size: 11px; fill: var(--soft) }
 .s3 { --colour: var(--s3); --dash: double; stroke-dasharray: 10 3 2 3 }
 .s4 { --colour: var(--s4); --dash: dashed; stroke-dasharray: 4 2 }
 .s5 { --colour: var(--s5); --dash: dotted; stroke-dasharray: 1 3 }
+.s6 { --colour: var(--s6); --dash: dashed; stroke-dasharray: 12 4 }
 .query { background: var(--card); border: 1px solid var(--rule); border-radius: 8px;
   padding: .5rem 1rem 1rem; margin: 1rem 0 }
 .query h3 { margin-top: .5rem; font-size: 1.15rem }

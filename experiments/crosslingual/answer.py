@@ -125,7 +125,7 @@ def main() -> None:
         controls.read_all(config.out / "controls"),
         declared.missing(declared.read(config.out / declared.FILE), found),
     )
-    write_whole(config.out / "tables.md", as_markdown(TITLE, sections))
+    write_whole(config.out / "tables.md", as_markdown(f"{TITLE} Tables", sections))
     prose = config.out / "report.md"
     page = as_html(TITLE, sections, prose.read_text("utf-8") if prose.exists() else "")
     write_whole(config.out / "report.html", page)
@@ -153,7 +153,7 @@ def tables(
     ]
 
 
-TITLE = "Does Video-Subtitle Matching help retrieval across languages? Tables"
+TITLE = "Does Video-Subtitle Matching help retrieval across languages?"
 LEGEND = (
     "Numbers in brackets are 95 % intervals for other seeds and other videos "
     "(hierarchical bootstrap with the width of the two-way analysis of variance); p is "
@@ -293,9 +293,17 @@ def secondary(family: Family) -> Rows:
     """Moments: InfoNCE points at none, so its arm with local alignment stands in."""
     if not family.has("vsm", "info_nce_local"):
         return {}
-    terms = contrasts.interaction("vsm", "info_nce_local")
-    name = f"{SECONDARY}, InfoNCE with local alignment"
-    return {(name,): contrasts.compared(family, terms, contrasts.first_moment)}
+    pair = ("vsm", "info_nce_local")
+    rows = {
+        f"{SECONDARY}, InfoNCE with local alignment": contrasts.interaction(*pair),
+        "its part across": contrasts.difference(*pair, across),
+        "its part within": contrasts.difference(*pair, within),
+    }
+    measure = contrasts.first_moment
+    return {
+        (name,): contrasts.compared(family, terms, measure)
+        for name, terms in rows.items()
+    }
 
 
 def arms(family: Family) -> list[Block]:

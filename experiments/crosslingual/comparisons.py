@@ -88,7 +88,8 @@ def ratios(title: str, family: Family, pairs: Pairs) -> list[Block]:
     }
     note = (
         "Differences of MRR shrink with MRR. What each arm keeps across languages, as "
-        "a ratio, does not; not in the protocol, and exploratory:"
+        "a ratio, shrinks less, until an arm nears chance on either side; not in the "
+        "protocol, and exploratory:"
     )
     shown = corrected((f"ln(across/within), {title}",), rows, EXPLORATORY)
     return [note, *shown] if shown else []

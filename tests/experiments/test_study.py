@@ -146,7 +146,7 @@ def test_a_cell_that_is_made_again_comes_out_the_same(finished, monkeypatch, cap
     (path,) = finished.out.glob("cells/confirmatory-mtvr_loo-vsm-*")
     name = path.name.removesuffix(records.SUFFIX)
     rerun.run(Rerun(**fields | {"preset": "small"}, cell=name))
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "ranks of videos: 0 of " in said and "VR MRR across languages: was" in said
     assert not (finished.work / name).exists()
 
