@@ -75,7 +75,13 @@ class Family:
         for record in records:
             cell = record["cell"]
             if cell["family"] in (name, *others) and cell["corpus"] == corpus:
-                arms.setdefault(cell["arm"], {})[cell["seed"]] = record
+                by_seed = arms.setdefault(cell["arm"], {})
+                if cell["seed"] in by_seed:
+                    raise UserError(
+                        f"{name} {corpus} {cell['arm']}: found two cells of seed "
+                        f"{cell['seed']}, expected one; remove the other"
+                    )
+                by_seed[cell["seed"]] = record
         family = cls(name, corpus, arms)
         family.check()
         return family
@@ -97,6 +103,17 @@ class Family:
             raise UserError(
                 f"{self.name} {self.corpus}: found cells of {len(known)} datasets, "
                 "expected one; remove those of another release"
+            )
+        asked = {
+            frozenset((a, b) for a in r["ranks"] for b in r["ranks"][a])
+            for r in records
+        }
+        if len(asked) > 1:
+            odd = sorted(frozenset.union(*asked) - frozenset.intersection(*asked))
+            raise UserError(
+                f"{self.name} {self.corpus}: found cells with and without queries and "
+                f"subtitles in {odd[0]}, expected the same languages in all; make "
+                "those without again"
             )
 
     def has(self, *arms: str) -> bool:

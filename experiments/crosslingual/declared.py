@@ -36,6 +36,17 @@ FILE = "grid.json"
 
 def declare(path: Path, grid: Grid) -> None:
     """Writes the grid before the first cell; refuses to change it afterwards."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, _declaration(grid))
+    elif read(path) != grid:
+        raise UserError(
+            f"{path}: found another grid than this program's; finish it with the one "
+            "that declared it, or name another --out"
+        )
+
+
+def _declaration(grid: Grid) -> str:
     declared = {
         "grid": configs.to_json(dataclasses.asdict(grid)),
         "arms": {arm: configs.to_json(ARMS[arm], "arms") for arm in grid.arms},
@@ -47,29 +58,35 @@ def declare(path: Path, grid: Grid) -> None:
         "secondary endpoint": SECONDARY,
         "selection": SELECTION,
     }
-    content = json.dumps(declared, indent=2) + "\n"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
-    elif json.loads(path.read_text("utf-8")) != json.loads(content):
-        raise UserError(
-            f"{path}: found another grid than this program's; finish it with the one "
-            "that declared it, or name another --out"
-        )
+    return json.dumps(declared, indent=2) + "\n"
 
 
 def read(path: Path) -> Grid:
-    """The grid of a file that `declare` wrote. Raises UserError for any other."""
+    """The grid of a file that `declare` wrote.
+
+    Raises UserError for any other, and for arms or endpoints that are not this
+    program's.
+    """
     try:
-        fields: Mapping[str, Any] = json.loads(path.read_text("utf-8"))["grid"]
+        whole = json.loads(path.read_text("utf-8"))
+        fields: Mapping[str, Any] = whole["grid"]
         as_field = lambda value: tuple(value) if isinstance(value, list) else value
         named: dict[str, Any] = {name: as_field(v) for name, v in fields.items()}
-        return Grid(**named)
+        grid = Grid(**named)
+        cells(grid, dict.fromkeys(grid.arms, 0))
+        expected = json.loads(_declaration(grid))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: found no declared grid ({error}); bring back the one that the "
             "study wrote"
         ) from None
+    for name in expected:
+        if whole.get(name) != expected[name]:
+            raise UserError(
+                f"{path}: {name}: found others than this program's; finish it with the "
+                "one that declared it, or name another --out"
+            )
+    return grid
 
 
 def choose(tuned: Sequence[Record]) -> dict[str, int]:

@@ -79,6 +79,9 @@ def problems(record: Record, name: str) -> Iterator[str]:
         return
     if own != name:
         yield f"cell: found {own}, expected that of the file's name"
+    if not isinstance(record["videos"], list) or not _is_matrix(record["ranks"]):
+        yield "ranks, videos: found no list of ranks of every pair of languages"
+        return
     if not record.get("curve"):
         yield "curve: found no step, expected at least the last"
     for place, ranks in _lists(record["ranks"]):
@@ -87,8 +90,22 @@ def problems(record: Record, name: str) -> Iterator[str]:
                 f"ranks.{place}: found {len(ranks)} ranks, expected "
                 f"{len(record['videos'])}, one a query"
             )
-        if wrong := [rank for rank in ranks if rank is not None and rank < 1]:
+        if wrong := [rank for rank in ranks if not _is_rank(rank)]:
             yield f"ranks.{place}: found rank {wrong[0]}, expected 1 or more, or null"
+
+
+def _is_matrix(ranks: Any) -> bool:
+    rows = list(ranks.values()) if isinstance(ranks, dict) else []
+    if not rows or not all(isinstance(row, dict) and row for row in rows):
+        return False
+    found = [one for row in rows for one in row.values()]
+    return all(
+        isinstance(one, dict) and isinstance(one.get("VR"), list) for one in found
+    )
+
+
+def _is_rank(rank: Any) -> bool:
+    return rank is None or (isinstance(rank, int) and rank >= 1)
 
 
 def _lists(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from experiments.common import say, settle_in
-from experiments.crosslingual import records, study
+from experiments.crosslingual import declared, records, study
 from experiments.crosslingual.contrasts import Found
-from experiments.crosslingual.grid import PRESETS, Cell
+from experiments.crosslingual.grid import Cell
 from experiments.crosslingual.records import Record
 from experiments.crosslingual.study import Study
 from hero_jax import command_line, errors
@@ -46,7 +46,9 @@ def run(config: Rerun) -> None:
     settle_in(config.work)
     old = find(config)
     said = old["cell"] | {"languages": tuple(old["cell"]["languages"])}
-    new = study.run_cell(config, PRESETS[config.preset], Cell(**said))
+    new = study.run_cell(
+        config, declared.read(config.out / declared.FILE), Cell(**said)
+    )
     shutil.rmtree(config.work / config.cell)
     if new is not None:
         for line in differences(old, new):

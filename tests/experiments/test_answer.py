@@ -1,7 +1,5 @@
 """Tables from cells in which the true answer was planted."""
 
-import copy
-import itertools
 import re
 from pathlib import Path
 
@@ -20,64 +18,12 @@ from experiments.crosslingual import (
 )
 from experiments.crosslingual.answer import Answer
 from experiments.crosslingual.contrasts import Family, across, within
-from experiments.crosslingual.grid import Grid
 from experiments.crosslingual.intervals import Estimate
 from experiments.crosslingual.pages import Table
 from hero_jax.errors import UserError
+from tests.experiments.planted_cells import GAIN, GRID, NUM_VIDEOS, PAIR, SEEDS, record
 
 STUDY = Path(__file__).parents[2] / "docs/study"
-LANGUAGES = ("en", "zh")
-NUM_VIDEOS, PER_VIDEO = 80, 2
-GAIN = {"vsm": 0.8, "vsm_global": 0.8, "info_nce": 0.0, "info_nce_local": 0.0}
-"""By how much log ranks fall across languages, for one arm less another."""
-
-
-PAIR, SEEDS = ("vsm", "info_nce"), range(6)
-TERMS = [f"moments/{name}" for name in ("positive", "negative", "hardest", "active")]
-LISTS = {"same_top1": 0.5, "overlap@10": 0.75}
-KINDS = [f"{way}_{m}" for way in ("forward", "backward") for m in ("P@1", "MRR")]
-PAIRED = dict.fromkeys([*KINDS, "forward_csls_P@1", "backward_csls_P@1"], 0.3)
-VECTORS = {
-    "alignment": {
-        "true": PAIRED | {"cosine_above_shuffled": 0.6},
-        "shuffled": PAIRED | dict.fromkeys(KINDS, 0.0),
-    },
-    "probe": {"accuracy": 0.9},
-}
-
-
-def record(arm, seed, *, gain, family="confirmatory", trial=0, **changes):
-    """Ranks of one cell: videos are easy or hard, seeds differ, and arms across."""
-    videos = np.repeat(np.arange(NUM_VIDEOS), PER_VIDEO)
-    hard = np.random.default_rng(0).normal(2, 1, NUM_VIDEOS)[videos]
-    rng = np.random.default_rng([1, seed])
-    pairs = itertools.product(LANGUAGES, (*LANGUAGES, "none"))
-    noise = {pair: rng.normal(0, 0.5, len(videos)) for pair in pairs}
-    shift = rng.normal(0, 0.1)
-
-    def ranks(asked, read):
-        less = gain if asked != read else 0.0
-        logs = hard + noise[asked, read] + shift - less
-        found = np.maximum(1, np.round(np.exp(logs))).astype(int).tolist()
-        local = {"0.7": found} if arm in ("vsm", "info_nce_local") else None
-        return {"VR": found, "SVMR": local, "VCMR": local}
-
-    cell = {
-        "family": family, "corpus": "mtvr_loo", "arm": arm, "trial": trial,
-        "seed": seed, "steps": 7,
-    }  # fmt: skip
-    reads = (*LANGUAGES, "none")
-    return {
-        "cell": cell | changes,
-        "videos": videos.tolist(),
-        "curve": [{"step": 7, "grad_norm": 2.0, **dict.fromkeys(TERMS, 0.25)}],
-        "diagnostics": {
-            "vectors": {"en-zh": VECTORS},
-            "lists": {"en-zh": {"en": LISTS, "zh": LISTS}},
-            "mixed": {"en-zh": {"bias": 0.125}},
-        },
-        "ranks": {a: {r: ranks(a, r) for r in reads} for a in LANGUAGES},
-    }
 
 
 @pytest.fixture(scope="module")
@@ -252,15 +198,6 @@ def test_types_of_queries_stand_apart_where_there_are_several(found):
     assert language_tables.by_kind(of_one, ["vsm"]) == []
 
 
-GRID = Grid(
-    arms=tuple(GAIN),
-    replications=(),
-    evidence=(),
-    translated=(),
-    ingredients=(),
-    aided=(),
-    steps={"mtvr_loo": 7},
-)
 VALIDATED = {
     "val/moments/en/zh/VR/MRR": 0.25,
     "val/moments/zh/en/VR/MRR": 0.5,
@@ -413,42 +350,6 @@ def test_arms_are_held_against_the_floor(found):
     assert comparisons.above_floor(family, []) == []
     with pytest.raises(UserError, match="other queries"):
         comparisons.above_floor(family, [control | {"videos": [1]}])
-
-
-DAMAGE = {
-    "a name of another cell": ({"cell": {"seed": 3}}, "cell: found .*-s3-"),
-    "no curve": ({"curve": []}, "curve: found no step"),
-    "a rank of 0": ({"VR": [0] * NUM_VIDEOS * PER_VIDEO}, r"ranks\.en\.zh.* rank 0"),
-    "too few ranks": ({"VR": [1]}, r"ranks\.en\.zh\.VR: found 1 ranks, expected 160"),
-}
-
-
-@pytest.mark.parametrize("what", DAMAGE)
-def test_a_cell_that_cannot_be_right_is_named(tmp_path, found, what):
-    change, said = DAMAGE[what]
-    path = records.path_of(tmp_path, records.cell_of(found[0]).name)
-    one = copy.deepcopy(found[0])
-    one["cell"] |= change.get("cell", {})
-    one["curve"] = change.get("curve", one["curve"])
-    one["ranks"]["en"]["zh"]["VR"] = change.get("VR", [1] * NUM_VIDEOS * PER_VIDEO)
-    records.write(path, one)
-    with pytest.raises(UserError, match=said):
-        list(records.read_all(tmp_path))
-
-
-def test_a_cell_that_was_not_declared_is_refused(tmp_path, found):
-    path = tmp_path / "grid.json"
-    declared.declare(path, GRID)
-    grid = declared.read(path)
-    assert grid == GRID
-    assert "confirmatory mtvr_loo" not in declared.missing(grid, found)
-    for change in ({"seed": 6}, {"steps": 8}, {"split": "val"}, {"languages": ["en"]}):
-        other = dict(found[0], cell=found[0]["cell"] | change)
-        with pytest.raises(UserError, match="does not declare"):
-            declared.missing(grid, [*found, other])
-    path.write_text("{}")
-    with pytest.raises(UserError, match="found no declared grid"):
-        declared.read(path)
 
 
 def test_what_lies_far_out_is_told_and_leaves_room_for_the_others():
