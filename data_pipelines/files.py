@@ -11,9 +11,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Replaces a file in one step: nobody, and no crash, ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    make_durable(temporary)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        make_durable(temporary)
+        temporary.replace(path)
+    except OSError:  # of a full disk, above all, which half a file keeps full
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def make_durable(path: Path) -> None:

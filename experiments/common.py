@@ -44,13 +44,7 @@ def small_model(
     source: Source, *, width: int, layers: int = 1, dropout: float = 0.0
 ) -> HeroConfig:
     """A HERO that learns from nothing in minutes on a CPU."""
-    tower = TransformerConfig(
-        width=width,
-        num_heads=NUM_HEADS,
-        num_layers=layers,
-        mlp_width=2 * width,
-        dropout=dropout,
-    )
+    tower = small_tower(width=width, layers=layers, dropout=dropout)
     vocab_size = source.load_tokenizer().vocab_size
     unused = -vocab_size % 8
     return HeroConfig(
@@ -66,6 +60,17 @@ def small_model(
         query_heads=NUM_HEADS,
         dropout=dropout,
         initializer="transparent",
+    )
+
+
+def small_tower(*, width: int, layers: int, dropout: float) -> TransformerConfig:
+    """Either of the two towers of a small model."""
+    return TransformerConfig(
+        width=width,
+        num_heads=NUM_HEADS,
+        num_layers=layers,
+        mlp_width=2 * width,
+        dropout=dropout,
     )
 
 

@@ -43,6 +43,7 @@ from experiments.crosslingual.comparisons import (
 from experiments.crosslingual.contrasts import (
     Family,
     Measure,
+    Side,
     Term,
     across,
     within,
@@ -60,6 +61,7 @@ from experiments.crosslingual.pages import (
 from experiments.crosslingual.records import Record
 from hero_jax import command_line, errors
 from hero_jax.metrics import significance
+from hero_jax.metrics.language_gap import language_gap
 
 MARGIN = 0.01
 """VR MRR within which two arms count as equal, fixed with the protocol (3.7.9)."""
@@ -120,11 +122,11 @@ def main() -> None:
             f"{config.out / 'cells'}: found no finished cell; run `python -m "
             f"experiments.crosslingual.study --out {config.out}` first"
         )
-    sections = tables(
-        found,
-        controls.read_all(config.out / "controls"),
-        declared.missing(declared.read(config.out / declared.FILE), found),
-    )
+    missing = declared.missing(declared.read(config.out / declared.FILE), found)
+    ranked = controls.read_all(config.out / "controls")
+    for one in ranked:
+        controls.check(one, found)
+    sections = tables(found, ranked, missing)
     write_whole(config.out / "tables.md", as_markdown(f"{TITLE} Tables", sections))
     prose = config.out / "report.md"
     page = as_html(TITLE, sections, prose.read_text("utf-8") if prose.exists() else "")
@@ -267,6 +269,7 @@ def lengthened(family: Family, before: Family) -> list[Block]:
     both = dataclasses.replace(family, arms={**family.arms, **shorter})
     if not both.has(*both.arms):
         return []
+    both.check()
     both = both.paired(both.arms)
     terms: dict[tuple[str, str], Sequence[Term]] = {
         (arm, side.__name__): contrasts.difference(arm, f"{arm} before", side)
@@ -322,15 +325,26 @@ def arm_row(family: Family, arm: str) -> dict[str, str]:
         "VCMR R@1 %, IoU 0.7": (contrasts.first_moment, 100.0),
     }
     for name, (measure, scale) in measures.items():
-        for side in (within, across):
-            found = contrasts.values(family, contrasts.mean_of(arm, side), measure)
-            text = (
-                "-" if found is None else f"{scale * found[0].mean():.{PLACES[scale]}f}"
-            )
+        means = {side: _mean(family, arm, side, measure) for side in (within, across)}
+        for side, mean in means.items():
+            text = "-" if mean is None else f"{scale * mean:.{PLACES[scale]}f}"
             shown[f"{name} {side.__name__}"] = text
+        if name == "VR MRR":
+            shown["VR MRR within less across"] = _gap(*means.values())
     gap = contrasts.log_gap(family, arm)
     shown["ln(across/within)"] = "-" if gap is None else interval(gap)
     return shown
+
+
+def _mean(family: Family, arm: str, side: Side, measure: Measure) -> float | None:
+    found = contrasts.values(family, contrasts.mean_of(arm, side), measure)
+    return None if found is None else float(found[0].mean())
+
+
+def _gap(mono: float | None, cross: float | None) -> str:
+    if mono is None or cross is None:
+        return "-"
+    return f"{language_gap(mono, cross)['absolute']:+.3f}"
 
 
 PLACES = {1.0: 3, 100.0: 1}

@@ -11,6 +11,7 @@ arms of a contrast have are used.
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -58,6 +59,15 @@ def first_moment(found: Found) -> np.ndarray | None:
     return (as_array(found["VCMR"]["0.7"]) == 1).astype(float)
 
 
+ALIKE: Mapping[str, Callable[[Record], Any]] = {
+    "datasets": lambda r: r.get("data"),
+    "kinds of frames": lambda r: r.get("visual"),
+    "number formats": lambda r: r.get("config", {}).get("model", {}).get("dtype"),
+}
+"""What the grid leaves to whoever runs it, and all cells of a family share; cells from
+before it was written down have none. A mesh only changes the order of sums."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
     """The cells of one family on one corpus: arm -> seed -> record."""
@@ -98,12 +108,14 @@ class Family:
                         "seeds; remove those of the other"
                     )
         records = [r for by_seed in self.arms.values() for r in by_seed.values()]
-        known = {json.dumps(r["data"], sort_keys=True) for r in records if "data" in r}
-        if len(known) > 1:
-            raise UserError(
-                f"{self.name} {self.corpus}: found cells of {len(known)} datasets, "
-                "expected one; remove those of another release"
-            )
+        for what, read in ALIKE.items():
+            known = {json.dumps(read(r), sort_keys=True) for r in records} - {"null"}
+            if len(known) > 1:
+                raise UserError(
+                    f"{self.name} {self.corpus}: found cells of {len(known)} {what}, "
+                    f"expected one: {textwrap.shorten(' and '.join(known), 200)}; "
+                    "remove those of the other, or give each an --out of its own"
+                )
         asked = {
             frozenset((a, b) for a in r["ranks"] for b in r["ranks"][a])
             for r in records

@@ -12,7 +12,7 @@ span of the subtitle that is most like the query (`copied_spans.py`).
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from data_pipelines.schema import Corpus, Query, Video
 from experiments.crosslingual import copied_spans, records
 from experiments.crosslingual.copied_spans import Spans, linked, places
 from experiments.crosslingual.records import Record
+from hero_jax.errors import UserError
 
 Tokens = Sequence[str]
 Translate = Callable[[Query], Tokens | None]
@@ -72,6 +73,34 @@ def read_all(folder: Path) -> list[Record]:
     """Those of every corpus, by name. Raises UserError for a file of another kind."""
     paths = sorted(folder.glob(f"*{records.SUFFIX}"))
     return [records.read(path, FIELDS) for path in paths]
+
+
+def check(control: Record, found: Iterable[Record]) -> None:
+    """Raises UserError unless cells and control rank the same gallery for the same
+    queries."""
+    name, videos = control["corpus"], control["videos"]
+    said = f"controls of {name}: found"
+    size, doing = control["num_videos"], "remove the file and run the study again"
+    if not isinstance(size, int) or len(control["overlaps"]) != len(videos):
+        raise UserError(f"{said} lists of different lengths; {doing}")
+    for kind, matrix in control["ranks"].items():
+        for place, ranks in records.lists(matrix):
+            if len(ranks) != len(videos) or not all(1 <= r <= size for r in ranks):
+                raise UserError(
+                    f"{said} {kind} {place} without a rank of 1 to {size} for each of "
+                    f"{len(videos)} queries; {doing}"
+                )
+    for record in found:
+        cell = records.cell_of(record)
+        if cell.corpus != name or cell.split != "test":
+            continue
+        if record["videos"] != videos:
+            raise UserError(f"{said} other queries than in {cell.name}; {doing}")
+        if (last := records.last_video(record)) > size:
+            raise UserError(
+                f"{cell.name}: found rank {last} among {size} videos; remove it and "
+                "run the study again"
+            )
 
 
 def translators(train: Corpus, test: Corpus) -> Translators:

@@ -10,12 +10,12 @@ import dataclasses
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_pipelines.files import write_whole
-from experiments.crosslingual import records
+from experiments.crosslingual import planned, records
 from experiments.crosslingual.grid import (
     ARMS,
     PRIMARY,
@@ -25,6 +25,7 @@ from experiments.crosslingual.grid import (
     Cell,
     Grid,
     cells,
+    tuned_as,
     tuning,
 )
 from experiments.crosslingual.records import Record
@@ -112,29 +113,50 @@ def missing(grid: Grid, found: Sequence[Record]) -> Mapping[str, int]:
     """Family and corpus -> how many of its cells are not there.
 
     Raises UserError for a cell that the grid does not have: of another arm, seed, step
-    count, split or language, or of a trial that was not chosen.
+    count, split or language, of a trial that was not chosen, or trained otherwise.
     """
-    first = tuning(grid)
-    tuned = [record for record in found if record["cell"]["family"] == "tuning"]
-    chosen = dict.fromkeys(grid.arms, 0)
-    if len(tuned) == len(first):
-        chosen = choose(tuned)
-    declared = {one.name: one for one in (*first, *cells(grid, chosen))}
+    chosen = _chosen(grid, found)
+    known = {**dict.fromkeys(grid.arms, 0), **chosen}
+    wanted = {one.name: one for one in (*tuning(grid), *cells(grid, known))}
     names = set()
     for record in found:
-        cell = records.cell_of(record)
-        if len(tuned) < len(first) and cell.family != "tuning":
-            cell = dataclasses.replace(cell, trial=0)
-        if _judged(declared.get(cell.name)) != _judged(cell):
-            raise UserError(
-                f"{record['cell']}: found a cell that {FILE} does not declare; remove "
-                "it, or finish it with the grid that declared it"
-            )
-        names.add(cell.name)
-    left = (one for name, one in declared.items() if name not in names)
+        cell = place = records.cell_of(record)
+        arm = tuned_as(cell.arm)
+        if cell.family != "tuning":
+            place = dataclasses.replace(cell, trial=known.get(arm, 0))
+            cell = cell if arm in chosen else place
+        if place.name not in wanted:
+            raise _stray(record, "it is none of the grid's cells")
+        for what in _strays(grid, record, cell, wanted[place.name]):
+            raise _stray(record, what)
+        names.add(place.name)
+    left = (one for name, one in wanted.items() if name not in names)
     return Counter(f"{one.family} {one.corpus}" for one in left)
 
 
-def _judged(cell: Cell | None) -> Cell | None:
-    """Without what no result hangs on."""
-    return None if cell is None else dataclasses.replace(cell, eval_every=0)
+def _chosen(grid: Grid, found: Sequence[Record]) -> dict[str, int]:
+    """Arm -> its trial, where all its trials are finished."""
+    tuned = [record for record in found if record["cell"]["family"] == "tuning"]
+    count = Counter(record["cell"]["arm"] for record in tuned)
+    whole = {arm for arm in grid.arms if count[arm] == len(ARMS[arm])}
+    return choose([record for record in tuned if record["cell"]["arm"] in whole])
+
+
+def _stray(record: Record, what: str) -> UserError:
+    return UserError(
+        f"{records.cell_of(record).name}: found a cell that {FILE} does not declare: "
+        f"{what}; remove it, or finish it with the grid that declared it"
+    )
+
+
+def _strays(grid: Grid, record: Record, cell: Cell, wanted: Cell) -> Iterator[str]:
+    """What differs; of a trial that is still open, only that it is one."""
+    for field in ("trial", "languages", "split"):
+        was, now = (getattr(one, field) for one in (cell, wanted))
+        if was != now:
+            found, expected = ("all" if one == () else one for one in (was, now))
+            yield f"{field}: found {found}, expected {expected}"
+    trained = records.cell_of(record)
+    if trained.trial not in range(len(ARMS[tuned_as(cell.arm)])):
+        yield f"trial: found {trained.trial}, which its arm does not have"
+    yield from planned.differences(grid, record, trained)

@@ -22,7 +22,7 @@ DIGITS = 5
 
 
 def diagnose(matrix: LanguageMatrix) -> dict[str, Any]:
-    """All of it, for every pair of languages, rounded to 5 digits."""
+    """All of it, of every pair of languages, rounded to 5 digits; None is no number."""
     asked = {code: matrix.ask(code) for code in matrix.examples.languages}
     spoken = [code for code in asked if code in matrix.readings]
     scores = {
@@ -94,4 +94,4 @@ def _common(first: Asked, second: Asked) -> tuple[list[int], list[int]]:
 def _rounded(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _rounded(part) for name, part in value.items()}
-    return round(float(value), DIGITS)
+    return round(float(value), DIGITS) if np.isfinite(value) else None

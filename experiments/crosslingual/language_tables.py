@@ -238,9 +238,11 @@ def _lists(name: str) -> Read:
     def read(record: Record) -> float:
         pairs = record["diagnostics"]["lists"].values()
         found = [value(one) for row in pairs for one in row.values()]
-        return float(np.mean(found))
+        return float(np.mean(_known(found)))
 
-    def value(one: Mapping[str, float]) -> float:  # @10, or all of a smaller corpus
+    def value(
+        one: Mapping[str, float | None],
+    ) -> float | None:  # @10, or all of a smaller corpus
         return next(v for key, v in one.items() if key.partition("@")[0] == name)
 
     return read
@@ -263,7 +265,11 @@ def _mean(pairs: Mapping[str, Any], path: Sequence[str]) -> float:
     values = list(pairs.values())
     for name in path:
         values = [value[name] for value in values]
-    return float(np.mean(values)) if values else np.nan
+    return float(np.mean(_known(values))) if values else np.nan
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [np.nan if value is None else value for value in values]
 
 
 def _mrr(ranks: list[int | None] | None) -> str:

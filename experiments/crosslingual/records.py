@@ -12,6 +12,7 @@ they say. A file appears whole or not at all.
 
 import gzip
 import json
+import textwrap
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,9 +83,15 @@ def problems(record: Record, name: str) -> Iterator[str]:
     if not isinstance(record["videos"], list) or not _is_matrix(record["ranks"]):
         yield "ranks, videos: found no list of ranks of every pair of languages"
         return
-    if not record.get("curve"):
-        yield "curve: found no step, expected at least the last"
-    for place, ranks in _lists(record["ranks"]):
+    for field, kind, example in EXPECTED:
+        if not isinstance(found := record.get(field), kind) or not found:
+            yield f"{field}: found {_short(found)}, expected {example}"
+    if len(record.get("kinds") or ()) != len(record["videos"]):
+        yield (
+            f"kinds: found {len(record.get('kinds') or ())}, expected "
+            f"{len(record['videos'])}, one a query"
+        )
+    for place, ranks in lists(record["ranks"]):
         if len(ranks) != len(record["videos"]):
             yield (
                 f"ranks.{place}: found {len(ranks)} ranks, expected "
@@ -92,6 +99,19 @@ def problems(record: Record, name: str) -> Iterator[str]:
             )
         if wrong := [rank for rank in ranks if not _is_rank(rank)]:
             yield f"ranks.{place}: found rank {wrong[0]}, expected 1 or more, or null"
+
+
+EXPECTED: Sequence[tuple[str, type, str]] = (
+    ("config", dict, "the configuration of its training"),
+    ("curve", list, "at least the last step"),
+    ("kinds", list, "what kind each query is of"),
+    ("diagnostics", dict, "what was found of vectors, lists and a mixed corpus"),
+)
+"""Field, its type, and what it holds."""
+
+
+def _short(found: Any) -> str:
+    return textwrap.shorten(repr(found), 40) if found else "none"
 
 
 def _is_matrix(ranks: Any) -> bool:
@@ -108,13 +128,19 @@ def _is_rank(rank: Any) -> bool:
     return rank is None or (isinstance(rank, int) and rank >= 1)
 
 
-def _lists(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+def lists(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Every list of ranks, by its place."""
     if isinstance(found, Mapping):
         for name, value in found.items():
-            yield from _lists(value, (*path, name))
+            yield from lists(value, (*path, name))
     elif found is not None:
         yield ".".join(path), found
+
+
+def last_video(record: Record) -> int:
+    """The largest rank of a video."""
+    found = [of["VR"] for row in record["ranks"].values() for of in row.values()]
+    return max((rank for ranks in found for rank in ranks if rank), default=0)
 
 
 def as_lists(ranks: Mapping[str, Mapping[str, Ranks]]) -> dict[str, Any]:

@@ -12,12 +12,11 @@ import dataclasses
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
 from experiments.common import say, settle_in
-from experiments.crosslingual import declared, records, study
+from experiments.crosslingual import declared, planned, records, study
 from experiments.crosslingual.contrasts import Found
 from experiments.crosslingual.grid import Cell
 from experiments.crosslingual.records import Record
@@ -68,12 +67,15 @@ def find(config: Rerun) -> Record:
 
 def differences(old: Record, new: Record) -> Iterator[str]:
     """What is said of two records that should be one."""
-    was, now = (dict(_fields(record["config"])) for record in (old, new))
+    was, now = (dict(planned.flat(record["config"])) for record in (old, new))
     for name in was:
         if now.get(name) != was[name]:
             yield f"config.{name}: was {was[name]}, now {now.get(name)}"
     if newer := [name for name in now if name not in was]:
         yield f"not known when it was made: {', '.join(newer)}"
+    for name in ("data", "visual"):
+        if name in old and old[name] != new.get(name):
+            yield f"{name}: was {old[name]}, now {new.get(name)}"
     if old["videos"] != new["videos"]:
         yield "queries: those of another dataset"
         return
@@ -92,15 +94,6 @@ RANKS: Mapping[str, Callable[[Found], Ranks]] = {
     "moments in their video": lambda found: (found["SVMR"] or {}).get("0.7", []),
     "moments in the corpus": lambda found: (found["VCMR"] or {}).get("0.7", []),
 }
-
-
-def _fields(config: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Every number and name of a configuration, by its whole path."""
-    if isinstance(config, Mapping):
-        for name, value in config.items():
-            yield from _fields(value, (*path, name))
-    else:
-        yield ".".join(path), config
 
 
 def _pairs(

@@ -32,29 +32,27 @@ from experiments.common import (
     is_first,
     say,
     settle_in,
-    small_model,
 )
-from experiments.crosslingual import controls, corpora, declared, diagnostics, records
+from experiments.crosslingual import (
+    controls,
+    corpora,
+    declared,
+    diagnostics,
+    planned,
+    records,
+)
 from experiments.crosslingual.grid import (
-    ARMS,
     PRESETS,
-    VARIANTS,
     Cell,
     Grid,
-    Variant,
     cells,
     tuning,
 )
 from hero_jax import checkpoint, command_line, errors, processes
 from hero_jax import config as configs
-from hero_jax.losses.ranking import VSM
-from hero_jax.optimizer import OptimizerConfig
 from hero_jax.sharding import MeshConfig
-from hero_jax.tasks.base import Task
-from hero_jax.tasks.moment_retrieval import MomentRetrieval
-from hero_jax.tasks.parallel_text import ParallelText
 from hero_jax.tasks.source import Source
-from hero_jax.train import TrainConfig, train
+from hero_jax.train import train
 
 POLL_SECONDS = 2.0
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -257,14 +255,15 @@ def run_cell(config: Study, grid: Grid, cell: Cell) -> dict[str, Any] | None:
     """Trains, searches, and returns the record; None where others do the rest."""
     begin = time.monotonic()
     source = source_of(config, cell.corpus)
-    whole, task = train_config(grid, cell, source)
-    model = dataclasses.replace(whole.model, dtype=config.dtype)
-    whole = dataclasses.replace(whole, model=model, mesh=config.mesh)
+    model = dataclasses.replace(planned.model(grid, cell, source), dtype=config.dtype)
+    whole = planned.train_config(grid, cell, source, model)
+    whole = dataclasses.replace(whole, mesh=config.mesh)
     run_dir = config.work / cell.name
     train(whole, run_dir)
     if not is_first():
         return None
     _, params = checkpoint.load_params(run_dir)
+    task = planned.retrieval(grid, cell, source)
     matrix = task.language_matrix(whole.model, params, cell.split)
     known = matrix.ask(matrix.examples.languages[0])
     return {
@@ -296,53 +295,6 @@ def source_of(config: Study, corpus: str) -> Source:
         return corpora.prepare(
             corpus, raw, config.work, config.features, config.signal_to_noise
         )
-
-
-def train_config(
-    grid: Grid, cell: Cell, source: Source
-) -> tuple[TrainConfig, MomentRetrieval]:
-    """The run of a cell, and the task that it is judged by."""
-    variant = VARIANTS.get(cell.arm, Variant(cell.arm))
-    arm = ARMS[variant.of][cell.trial]
-    task = retrieval(grid, cell, source)
-    tasks: dict[str, Task] = {"moments": task}
-    steps = cell.steps
-    if (aid := variant.aid).objective is not None:
-        parallel = ParallelText(source=source, objective=aid.objective, layer=aid.layer)
-        tasks = {"moments": dataclasses.replace(task, weight=3), "parallel": parallel}
-        steps = round(steps * 4 / 3)  # as many updates of retrieval as without it
-    model = small_model(source, width=grid.width, layers=grid.layers, dropout=0.1)
-    config = TrainConfig(
-        tasks=tasks,
-        model=dataclasses.replace(model, score=variant.score),
-        steps=steps,
-        seed=cell.seed,
-        optimizer=OptimizerConfig(
-            learning_rate=arm.learning_rate, warmup_steps=max(1, steps // 10)
-        ),
-        log_every=max(1, steps // 20),
-        save_every=1000,
-        eval_every=cell.eval_every,
-    )
-    return config, task
-
-
-def retrieval(grid: Grid, cell: Cell, source: Source) -> MomentRetrieval:
-    """What a cell trains and is judged by."""
-    variant = VARIANTS.get(cell.arm, Variant(cell.arm))
-    arm = ARMS[variant.of][cell.trial]
-    objective = arm.objective
-    if variant.hard_share is not None and isinstance(objective, VSM):
-        start = round(variant.hard_share * cell.steps)
-        objective = dataclasses.replace(objective, hard_start_step=start)
-    task = corpora.retrieval(cell.corpus, source)(
-        objective=objective,
-        span=arm.span,
-        frames=variant.frames,
-        languages=cell.languages,
-        switch_rate=variant.aid.switch_rate,
-    )
-    return dataclasses.replace(task, batch_size=grid.batch_size or task.batch_size)
 
 
 def curve(path: Path) -> list[dict[str, float]]:

@@ -11,6 +11,8 @@ from hero_jax.types import Float
 
 NEIGHBOURS = 10
 """Nearest texts that CSLS takes for the density of a place."""
+ROUNDING = 64
+"""Units in the last place by which sums of equal products differ."""
 
 
 def alignment(
@@ -48,8 +50,11 @@ def geometry(
 
 
 def search(similarity: Float[np.ndarray, "N N"]) -> dict[str, float]:
-    """P@1 and MRR of finding row i's translation, column i; ties count against."""
-    own = np.diagonal(similarity)[:, None]
+    """P@1 and MRR of finding row i's translation, column i; ties count against.
+
+    What differs by rounding alone is a tie: equal vectors need not have equal products.
+    """
+    own = np.diagonal(similarity)[:, None] - rounding(similarity)
     ranks = np.sum(similarity >= own, axis=1)
     return {"P@1": float(np.mean(ranks == 1)), "MRR": float(np.mean(1 / ranks))}
 
@@ -69,19 +74,29 @@ def csls(
 
 def cka(first: Float[np.ndarray, "N D1"], second: Float[np.ndarray, "N D2"]) -> float:
     """Linear centred kernel alignment (Kornblith et al. 2019): 1 is equal up to turning
-    and scaling."""
-    x, y = (a - a.mean(axis=0) for a in (first, second))
+    and scaling, nan for texts that are all alike."""
+    x, y = _centred(first), _centred(second)
     scale = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
     return float(np.linalg.norm(x.T @ y) ** 2 / scale) if scale > 0 else float("nan")
 
 
 def effective_rank(vectors: Float[np.ndarray, "N D"]) -> float:
-    """e to the entropy of the normalised singular values (Roy and Vetterli 2007)."""
-    values = np.linalg.svd(vectors - vectors.mean(axis=0), compute_uv=False)
+    """e to the entropy of the normalised singular values (Roy and Vetterli 2007).
+
+    nan for texts that are all alike.
+    """
+    values = np.linalg.svd(_centred(vectors), compute_uv=False)
     if values.sum() == 0:
         return float("nan")
     shares = values[values > 0] / values.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def rounding(x: np.ndarray) -> float:
+    """By how much equal sums of this size may differ."""
+    x = np.asarray(x)
+    unit = np.finfo(x.dtype).eps if np.issubdtype(x.dtype, np.floating) else 0.0
+    return float(ROUNDING * unit * np.max(np.abs(x), initial=0.0))
 
 
 def derangement(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -113,6 +128,12 @@ def _nearest(similarity: Float[np.ndarray, "N1 N2"], k: int) -> Float[np.ndarray
     """Mean of each row's k largest."""
     k = min(k, similarity.shape[1])
     return np.mean(-np.partition(-similarity, k - 1, axis=1)[:, :k], axis=1)
+
+
+def _centred(x: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
+    """Less the mean of all; zeros where nothing but rounding is left."""
+    apart = x - x.mean(axis=0)
+    return apart if np.max(np.abs(apart), initial=0.0) > rounding(x) else apart * 0
 
 
 def _unit(x: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:

@@ -16,13 +16,15 @@ def consistency(
     queries. Beside each stand what lists in random order would reach ("_chance"), and
     what the lists of other queries do ("_shuffled"), which agree as far as some videos
     stand high whatever is asked. Equal scores stand in opposite orders in the two
-    languages, so a model that tells nothing apart agrees with itself on nothing.
+    languages, so a model that tells nothing apart agrees with itself on nothing. One
+    query alone has no others: its "_shuffled" are nan.
     """
     k, num_videos = min(k, first.shape[1]), first.shape[1]
     chance = (1 / num_videos, k / num_videos, 0.0)
     shuffled = np.roll(second, max(1, len(second) // 2), axis=0)
     names = ("same_top1", f"overlap@{k}", "rank_correlation")
-    parts = zip(names, _agreement(first, second, k), _agreement(first, shuffled, k))
+    others = _agreement(first, shuffled, k) if len(first) > 1 else (np.nan,) * 3
+    parts = zip(names, _agreement(first, second, k), others)
     found: dict[str, float] = {}
     for (name, true, other), by_chance in zip(parts, chance):
         found |= {name: true, f"{name}_chance": by_chance, f"{name}_shuffled": other}

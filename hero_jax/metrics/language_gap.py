@@ -1,6 +1,6 @@
 """What a search loses when query and subtitles are in different languages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,10 +26,15 @@ def mono_and_cross(
 ) -> tuple[float, float]:
     """Mean over the diagonal and over the rest of matrix[query][subtitles].
 
-    Subtitle columns that are no query language ("none") count nowhere.
+    Subtitle columns that are no query language ("none") count nowhere; nan where there
+    is no cell, as across a single language.
     """
     languages = list(matrix)
     cells = [(q, s, matrix[q][s]) for q in languages for s in languages]
     mono = [value for q, s, value in cells if q == s]
     cross = [value for q, s, value in cells if q != s]
-    return float(np.mean(mono)), float(np.mean(cross))
+    return _mean(mono), _mean(cross)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")

@@ -22,3 +22,4 @@ def test_a_crash_leaves_the_old_one(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         files.write_whole(path, "new")
     assert path.read_text() == "old"
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]

@@ -1,16 +1,32 @@
 """Cells of a study in which the true answer was planted."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 
-from experiments.crosslingual.grid import Grid
+from experiments.common import small_tower
+from experiments.crosslingual import planned
+from experiments.crosslingual.grid import Cell, Grid
+from hero_jax import config as configs
+from hero_jax.model.hero import HeroConfig
+from hero_jax.tasks.source import Source
 
 LANGUAGES = ("en", "zh")
 NUM_VIDEOS, PER_VIDEO = 80, 2
 GAIN = {"vsm": 0.8, "vsm_global": 0.8, "info_nce": 0.0, "info_nce_local": 0.0}
 """By how much log ranks fall across languages, for one arm less another."""
 
+
+GRID = Grid(
+    arms=tuple(GAIN),
+    replications=(),
+    evidence=(),
+    translated=(),
+    ingredients=(),
+    aided=(),
+    steps={"mtvr_loo": 7},
+)
 
 PAIR, SEEDS = ("vsm", "info_nce"), range(6)
 TERMS = [f"moments/{name}" for name in ("positive", "negative", "hardest", "active")]
@@ -24,6 +40,20 @@ VECTORS = {
     },
     "probe": {"accuracy": 0.9},
 }
+
+
+def config_of(fields):
+    """What the cell says that it trained."""
+    cell = Cell(**fields | {"languages": tuple(fields.get("languages", ()))})
+    tower = small_tower(width=GRID.width, layers=GRID.layers, dropout=planned.DROPOUT)
+    model = HeroConfig(
+        cross_modal=tower,
+        temporal=tower,
+        query_heads=tower.num_heads,
+        dropout=planned.DROPOUT,
+    )
+    source = Source(directory=Path("d"), dataset="d", tokenizer=Path("t"))
+    return configs.to_json(planned.train_config(GRID, cell, source, model))
 
 
 def record(arm, seed, *, gain, family="confirmatory", trial=0, **changes):
@@ -49,6 +79,8 @@ def record(arm, seed, *, gain, family="confirmatory", trial=0, **changes):
     reads = (*LANGUAGES, "none")
     return {
         "cell": cell | changes,
+        "config": config_of(cell | changes),
+        "kinds": [""] * len(videos),
         "videos": videos.tolist(),
         "curve": [{"step": 7, "grad_norm": 2.0, **dict.fromkeys(TERMS, 0.25)}],
         "diagnostics": {
@@ -58,14 +90,3 @@ def record(arm, seed, *, gain, family="confirmatory", trial=0, **changes):
         },
         "ranks": {a: {r: ranks(a, r) for r in reads} for a in LANGUAGES},
     }
-
-
-GRID = Grid(
-    arms=tuple(GAIN),
-    replications=(),
-    evidence=(),
-    translated=(),
-    ingredients=(),
-    aided=(),
-    steps={"mtvr_loo": 7},
-)

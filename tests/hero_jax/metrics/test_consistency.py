@@ -50,3 +50,8 @@ def test_a_short_corpus_overlaps_whole():
     assert consistency(FIRST, SECOND, k=10)["overlap@4"] == 1
     np.testing.assert_array_equal(best(np.zeros((1, 3)), 2), [[0, 1]])
     assert overlap(np.array([[4, 2]]), np.array([[2, 9]])) == [0.5]
+
+
+def test_a_query_alone_has_no_others_to_be_shuffled_with():
+    found = consistency(FIRST[:1], SECOND[:1], k=2)
+    assert found["same_top1"] == 1 and np.isnan(found["same_top1_shuffled"])

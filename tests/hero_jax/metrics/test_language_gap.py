@@ -23,3 +23,8 @@ def test_the_diagonal_is_mono_and_no_subtitles_are_neither():
         "zh": {"en": 0.1, "zh": 0.3, "none": 0.9},
     }
     np.testing.assert_allclose(mono_and_cross(matrix), (0.4, 0.15))
+
+
+def test_a_single_language_has_nothing_across():
+    mono, cross = mono_and_cross({"en": {"en": 0.5, "none": 0.9}})
+    assert mono == 0.5 and np.isnan(cross)
