@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -243,7 +244,21 @@ def describe(module: str, seconds: float, **facts: Any) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "versions": {"python": platform.python_version()} | versions,
         "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "processor": processor(),
     }
+
+
+def processor() -> str:
+    """Kind and cores of the processor, on which the order of sums hangs."""
+    path = Path("/proc/cpuinfo")
+    text = path.read_text("utf-8") if path.exists() else ""
+    known = dict(re.findall(r"^(model name|cpu family|model)\s*: (.+)$", text, re.M))
+    kind = known.get("model name") or platform.processor() or platform.machine()
+    exact = [
+        f"{part} {known[part]}" for part in ("cpu family", "model") if part in known
+    ]
+    own = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    return ", ".join([kind, *exact, f"{len(own)} cores"])
 
 
 def is_first() -> bool:

@@ -3,7 +3,7 @@
     python -m experiments.crosslingual.rerun --out docs/study --mtvr_loo DIR \
         --cell confirmatory-mtvr_loo-vsm-t3-s0-n400
 
-Nothing in OUT changes. On one core of the same kind of machine (`taskset -c 0`) every
+Nothing in OUT changes. On one core of the same kind of processor (`taskset -c 0`) every
 rank is the same; elsewhere sums are taken in another order, and training widens the
 difference.
 """
@@ -62,7 +62,7 @@ def find(config: Rerun) -> Record:
             f"{path}: found no such file; --cell names one of those in {path.parent}, "
             f"without {records.SUFFIX}"
         )
-    return records.read(path, ("cell", "config", "ranks", "videos"))
+    return records.read(path, ("cell", "config", "meta", "ranks", "videos"))
 
 
 def differences(old: Record, new: Record) -> Iterator[str]:
@@ -73,6 +73,9 @@ def differences(old: Record, new: Record) -> Iterator[str]:
             yield f"config.{name}: was {was[name]}, now {now.get(name)}"
     if newer := [name for name in now if name not in was]:
         yield f"not known when it was made: {', '.join(newer)}"
+    was, now = (record["meta"].get("processor", "not said") for record in (old, new))
+    if was != now:
+        yield f"processor: was {was}, now {now}; another kind sums in another order"
     for name in ("data", "visual"):
         if name in old and old[name] != new.get(name):
             yield f"{name}: was {old[name]}, now {new.get(name)}"

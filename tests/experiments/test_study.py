@@ -246,7 +246,8 @@ def test_what_differs_between_two_makings_of_a_cell_is_said():
         found = {"VR": ranks, "SVMR": None, "VCMR": {"0.7": ranks}}
         row = {"en": found, "zh": found}
         ranks = {"en": row, "zh": row}
-        return {"ranks": ranks, "videos": [0, 1], "config": {"seed": 1} | config}
+        made = {"meta": {}, "config": {"seed": 1} | config}
+        return {"ranks": ranks, "videos": [0, 1], **made}
 
     old, new = record([1, 4]), record([1, 2])
     assert list(rerun.differences(old, old)) == [
@@ -266,6 +267,11 @@ def test_what_differs_between_two_makings_of_a_cell_is_said():
     assert other == "config.seed: was 1, now 2"
     assert newer == "not known when it was made: model.a"
     assert same == "ranks of videos: 0 of 8 differ"
+    elsewhere = dict(old, meta={"processor": "B"}, data={"digest": "1"})
+    before = dict(old, data={"digest": "0"})
+    processor, data, *_ = rerun.differences(before, elsewhere)
+    assert processor.startswith("processor: was not said, now B; ")
+    assert data == "data: was {'digest': '0'}, now {'digest': '1'}"
 
 
 def test_a_cell_to_be_made_again_must_be_there(tmp_path):
