@@ -3,7 +3,8 @@
     words       the query's own words; across languages only what both write alike
     dictionary  each word as the dictionary of the training texts translates it
     copied      the translation of the training text that is nearest to the query
-    machine     the machine translation that a release brings, where it brings one
+    machine     the machine translation that a release brings, of the queries that have
+                one
 
 All rank the test split by the words of its subtitles. A ranking across languages that
 is no better than `words` has learnt nothing but names and numbers; one that is no
@@ -28,8 +29,9 @@ from hero_jax.errors import UserError
 Tokens = Sequence[str]
 Translate = Callable[[Query], Tokens | None]
 """A query as the words to look for; None where it cannot be said."""
-Ranks = Mapping[str, Mapping[str, list[int]]]
-"""[query language][subtitle language]: each query's rank of its own video."""
+Ranks = Mapping[str, Mapping[str, list[int | None]]]
+"""[query language][subtitle language]: each query's rank of its own video, None for one
+that cannot be said."""
 Translators = Mapping[tuple[str, str], Mapping[str, Translate]]
 """(query language, subtitle language) -> control -> what it looks for."""
 
@@ -85,7 +87,8 @@ def check(control: Record, found: Iterable[Record]) -> None:
         raise UserError(f"{said} lists of different lengths; {doing}")
     for kind, matrix in control["ranks"].items():
         for place, ranks in records.lists(matrix):
-            if len(ranks) != len(videos) or not all(1 <= r <= size for r in ranks):
+            known = [rank for rank in ranks if rank is not None]
+            if len(ranks) != len(videos) or not all(1 <= r <= size for r in known):
                 raise UserError(
                     f"{said} {kind} {place} without a rank of 1 to {size} for each of "
                     f"{len(videos)} queries; {doing}"
@@ -115,7 +118,7 @@ def translators(train: Corpus, test: Corpus) -> Translators:
 
 def ranks(test: Corpus, said: Translators) -> Mapping[str, Ranks]:
     """Control -> its ranks; a pair of languages it does not know is left out."""
-    found: dict[str, dict[str, dict[str, list[int]]]] = {}
+    found: dict[str, dict[str, dict[str, list[int | None]]]] = {}
     indices = {read: documents(test, read) for _, read in said}
     for (asked, read), controls in said.items():
         for name, translate in controls.items():
@@ -178,7 +181,10 @@ def _by_neighbour(pairs: Sequence[tuple[Tokens, Tokens]], asked: str) -> Transla
 
     def translate(query: Query) -> Tokens | None:
         scores = index.scores(tokens_of(query.texts[asked]))
-        return pairs[int(np.argmax(scores))][1] if len(scores) else None
+        if not len(scores):
+            return None
+        near = int(np.argmax(scores))
+        return pairs[near][1] if scores[near] > 0 else ()
 
     return translate
 
@@ -189,8 +195,15 @@ def _by_machine(query: Query, read: str) -> Tokens | None:
     return None if code is None else tokens_of(query.texts[code])
 
 
-def _ranks(test: Corpus, index: BM25, translate: Translate) -> list[int] | None:
+def _ranks(test: Corpus, index: BM25, translate: Translate) -> list[int | None] | None:
+    """None for a query that cannot be said, and where none can."""
     said = [translate(query) for query in linked(test)]
-    if any(words is None for words in said):
-        return None
-    return ranks_of(index, [words for words in said if words is not None], places(test))
+    known = [i for i, words in enumerate(said) if words is not None]
+    own = places(test)
+    found = ranks_of(
+        index,
+        [words for words in said if words is not None],
+        [own[i] for i in known],
+    )
+    by_query = dict(zip(known, found))
+    return [by_query.get(i) for i in range(len(said))] if known else None

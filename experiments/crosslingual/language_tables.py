@@ -273,7 +273,12 @@ def _known(values: Sequence[float | None]) -> list[float]:
 
 
 def _mrr(ranks: list[int | None] | None) -> str:
-    return "-" if ranks is None else f"{np.mean(1 / as_array(ranks)):.3f}"
+    """Of the queries that could be said; of how many, where that is not all."""
+    if ranks is None:
+        return "-"
+    known = [rank for rank in ranks if rank is not None]
+    part = "" if len(known) == len(ranks) else f" (of {len(known)})"
+    return f"{np.mean(1 / as_array(known)):.3f}{part}"
 
 
 def _spread(values: Sequence[float]) -> str:

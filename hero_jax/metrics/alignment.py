@@ -99,6 +99,11 @@ def rounding(x: np.ndarray) -> float:
     return float(ROUNDING * unit * np.max(np.abs(x), initial=0.0))
 
 
+def widened(x: np.ndarray) -> np.ndarray:
+    """At least float32: sums over thousands of rows drown in bfloat16."""
+    return np.asarray(x, np.promote_types(np.asarray(x).dtype, np.float32))
+
+
 def derangement(size: int, rng: np.random.Generator) -> np.ndarray:
     """An order in which nothing stays in its place."""
     if size < 2:
@@ -132,11 +137,13 @@ def _nearest(similarity: Float[np.ndarray, "N1 N2"], k: int) -> Float[np.ndarray
 
 def _centred(x: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
     """Less the mean of all; zeros where nothing but rounding is left."""
+    x = widened(x)
     apart = x - x.mean(axis=0)
     return apart if np.max(np.abs(apart), initial=0.0) > rounding(x) else apart * 0
 
 
 def _unit(x: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
     """Rows of length 1; zeros stay zeros."""
+    x = widened(x)
     lengths = np.linalg.norm(x, axis=1, keepdims=True)
     return x / np.where(lengths > 0, lengths, 1)

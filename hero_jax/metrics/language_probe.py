@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hero_jax.metrics.alignment import widened
 from hero_jax.types import Float, Int
 
 FOLDS = 5
@@ -22,6 +23,7 @@ def language_probe(
     training and test. Least squares to one-hot labels with a small ridge. NaN where
     there are fewer than two texts, of which none could be held out.
     """
+    vectors = widened(vectors)
     names, label = np.unique(languages, return_inverse=True)
     kinds, text = np.unique(texts, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(kinds))

@@ -58,6 +58,13 @@ class PreparedQuery:
     """Number of the subtitle that it is, where it is one."""
     annotated: QueryText | None = None
     """The annotated query that it is, where it is one."""
+    said: np.ndarray | None = None
+    """Its text before words were switched, where any could be."""
+
+    @property
+    def text_id(self) -> int:
+        """Equal for queries that say the same, whatever words are switched."""
+        return text_id(self.tokens if self.said is None else self.said)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -203,7 +210,7 @@ class MomentRetrieval(Task):
             texts,
             np.array([p.example.index for group in groups for p in group], np.int32),
             np.repeat(np.arange(len(queries)), self.num_queries).astype(np.int32),
-            np.array([text_id(q.tokens) for q in flat], np.int32),
+            np.array([q.text_id for q in flat], np.int32),
             np.array([q.span for q in flat], np.int32),
             used,
             rng.random(len(queries)).astype(np.float32),
@@ -351,10 +358,11 @@ class MomentRetrieval(Task):
             twin = twin_of(example, number, language, asked)
             hidden.add(number)
             if twin is not None:
-                tokens = example.lines[asked][twin].tokens
-                text = self.source.as_query(self._switched(tokens, asked, rng))
+                said = example.lines[asked][twin].tokens
+                shown = self._switched(said, asked, rng)
+                text, said = map(self.source.as_query, (shown, said))
                 span = _span_of_frames(lines[number].frames, example.num_frames)
-                queries.append(PreparedQuery(text, span, line=number))
+                queries.append(PreparedQuery(text, span, line=number, said=said))
         return hidden, queries
 
     def _shown(
@@ -386,10 +394,10 @@ class MomentRetrieval(Task):
         chosen = rng.choice(len(example.queries), count, replace=False)
         queries = []
         for query in (example.queries[i] for i in sorted(chosen.tolist())):
-            tokens = query.tokens.get(asked := query_language())
-            if tokens is not None:
-                tokens = self._switched(tokens, asked, rng)
-                known = PreparedQuery(tokens, query.span, annotated=query)
+            said = query.tokens.get(asked := query_language())
+            if said is not None:
+                text = self._switched(said, asked, rng)
+                known = PreparedQuery(text, query.span, annotated=query, said=said)
                 queries.append(known)
         return queries
 

@@ -35,7 +35,7 @@ class ParallelBatch:
     texts: TextBatch
     """Both sides of N pairs, N first sides and then N second sides in each group."""
     text_id: Int[Array, "N 2"]
-    """Equal for equal texts of a side: such pairs are no negatives of one another."""
+    """Equal for equal texts: pairs that share one are no negatives of one another."""
 
 
 class ParallelHead(nn.Module):
@@ -54,6 +54,7 @@ class ParallelHead(nn.Module):
         groups = batch.texts.num_groups
         sides = vectors.reshape(groups, 2, -1, vectors.shape[-1])
         sides = jnp.moveaxis(sides, 1, 0).reshape(2, -1, vectors.shape[-1])
+        sides = sides.astype(jnp.promote_types(sides.dtype, jnp.float32))
         norm = jnp.sqrt(jnp.maximum(jnp.sum(sides**2, axis=-1, keepdims=True), 1e-10))
         first, second = sides / norm
         return jnp.einsum("nd,md->nm", first, second)
@@ -61,7 +62,11 @@ class ParallelHead(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ParallelText(Task):
-    """Pairs drawn from `Corpus.parallel`, in random order of their languages."""
+    """Pairs drawn from `Corpus.parallel`: texts of one language search the other's.
+
+    Of more than two languages each pair has two, drawn for it; only with an `order` are
+    all first sides of a batch in one language then.
+    """
 
     is_means: ClassVar[bool] = True
 
@@ -72,8 +77,8 @@ class ParallelText(Task):
     """Layer of the text tower whose words are averaged, 0 the embedding; None takes the
     vectors that search uses."""
     order: tuple[str, ...] = ()
-    """Two languages, the one that searches first; empty draws them. One-way objectives
-    such as `Lexical` have a direction."""
+    """Two languages, the one that searches first; empty draws the direction of each
+    batch. One-way objectives such as `Lexical` have a direction."""
 
     def examples(self, split: str) -> Sequence[dict[str, np.ndarray]]:
         examples = self.source.open(split)
@@ -91,7 +96,7 @@ class ParallelText(Task):
         self, example: dict[str, np.ndarray], rng: np.random.Generator, share: float
     ) -> tuple[np.ndarray, np.ndarray]:
         languages = sorted(example)
-        drawn = rng.choice(len(languages), 2, replace=False)
+        drawn = sorted(rng.choice(len(languages), 2, replace=False))
         first, second = self.order or (languages[i] for i in drawn)
         return example[first], example[second]
 
@@ -107,6 +112,8 @@ class ParallelText(Task):
         local: slice,
         rng: np.random.Generator,
     ) -> tuple[ParallelBatch, dict[str, int]]:
+        if not self.order and rng.random() < 0.5:
+            groups = [[(second, first) for first, second in g] for g in groups]
         sides = [
             [pair[0] for pair in group] + [pair[1] for pair in group]
             for group in groups
@@ -130,8 +137,8 @@ class ParallelText(Task):
         key: Any,
     ) -> tuple[Scalar, Metrics]:
         positives = jnp.eye(len(predictions), dtype=bool)
-        is_same = batch.text_id[:, None] == batch.text_id[None, :]
-        allowed = ~jnp.any(is_same, axis=-1)
+        row, column = batch.text_id[:, None, :, None], batch.text_id[None, :, None, :]
+        allowed = ~jnp.any(row == column, axis=(2, 3))
         return self.objective(predictions, positives, allowed, step=step, key=key)
 
     def fingerprint(self, split: str) -> dict[str, str | int | float]:

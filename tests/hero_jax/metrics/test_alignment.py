@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from hero_jax.metrics.alignment import (
     geometry,
     search,
 )
+from hero_jax.metrics.language_probe import language_probe
 
 
 def test_search_among_translations_by_hand():
@@ -106,3 +108,18 @@ def test_texts_that_are_all_alike_have_no_geometry(dtype):
     found = geometry(alike, 3 * alike)
     assert np.isnan(found["cka"]) and found["random_cosine"] == pytest.approx(1)
     assert np.isnan(cka(alike, other)) and np.isnan(effective_rank(alike))
+
+
+def test_narrow_vectors_are_measured_as_wide_ones():
+    rng = np.random.default_rng(7)
+    narrow = [
+        (rng.standard_normal((3000, 16)) + 1).astype(jnp.bfloat16) for _ in range(2)
+    ]
+    wide = [x.astype(np.float32) for x in narrow]
+    assert geometry(*narrow) == pytest.approx(geometry(*wide))
+    assert alignment(*narrow) == {
+        kind: pytest.approx(of) for kind, of in alignment(*wide).items()
+    }
+    language, text = np.divmod(np.arange(6000), 3000)
+    probes = [language_probe(np.concatenate(x), language, text) for x in (narrow, wide)]
+    assert probes[0] == pytest.approx(probes[1])

@@ -1,6 +1,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from hero_jax.losses.lexical import Lexical
 from hero_jax.losses.neighbourhood import Neighbourhood
 from hero_jax.model.hero import Hero
 from hero_jax.model.multitask import TaskModel
+from hero_jax.tasks.collate import text_id
 from hero_jax.tasks.parallel_text import ParallelText
 from tests.corpora import MemorySource
 from tests.short_runs import tiny_model
@@ -92,9 +94,10 @@ def test_injection_reaches_nothing_above_its_layer():
                    for name in moved(of_layer))  # fmt: skip
 
 
+@pytest.mark.parametrize("order", [("en", "zh"), ()])
 @pytest.mark.parametrize("objective", [InfoNCE(), Neighbourhood(), Lexical()])
-def test_equal_texts_are_no_negatives(objective):
-    task = dataclasses.replace(TASK, objective=objective, order=("en", "zh"))
+def test_equal_texts_are_no_negatives(objective, order):
+    task = dataclasses.replace(TASK, objective=objective, order=order)
     first, *others = pairs(task)
     twice = [first, first, *others[:4]]
     _, total, _, gradient = outcome(task, batch_of(twice, task=task))
@@ -104,6 +107,47 @@ def test_equal_texts_are_no_negatives(objective):
     alone = batch_of([first] * 6, task=task)
     _, total, _, gradient = outcome(task, alone)
     assert total == pytest.approx(0, abs=1e-6) and not moved(gradient)
+
+
+def test_a_text_of_either_side_is_no_negative_of_its_equal():
+    """(A B) and (C A): what translates A may translate A; (D E) is another's."""
+    a, b, c, d, e = (np.array([i, i + 1], np.int32) for i in range(5))
+    batch = batch_of([(a, b), (c, a), (d, e)])
+    seen = {}
+
+    def objective(scores, positives, allowed, **_):
+        seen["allowed"] = np.asarray(allowed)
+        return jnp.zeros(()), {}
+
+    task = dataclasses.replace(TASK, objective=objective)
+    zeros = np.zeros((3, 3), np.float32)
+    task.loss(zeros, batch, step=np.array(0, np.int32), key=None)
+    np.testing.assert_array_equal(
+        seen["allowed"],
+        [[False, False, True], [False, False, True], [True, True, False]],
+    )
+
+
+def test_rows_are_of_one_language_and_columns_of_the_other():
+    found = TASK.examples("train")[:6]
+    english, chinese = ({text_id(e[code]) for e in found} for code in ("en", "zh"))
+    rng, first = np.random.default_rng(0), []
+    for _ in range(12):
+        prepared = [TASK.prepare(e, rng, 0.5) for e in found]
+        options = {"split": "train", "local": slice(None), "rng": rng}
+        ids = TASK.collate([prepared], {}, **options)[0].text_id
+        rows, columns = set(ids[:, 0].tolist()), set(ids[:, 1].tolist())
+        assert (rows, columns) in [(english, chinese), (chinese, english)]
+        first.append(rows == english)
+    assert {True, False} == set(first)
+
+
+def test_cosines_of_a_narrow_model_are_wide():
+    batch = batch_of(pairs())
+    model = dataclasses.replace(tiny_model(SOURCE), dtype="bfloat16")
+    whole = TaskModel(model, {"parallel": TASK.head()})
+    params = whole.init(jax.random.key(0), "parallel", batch)
+    assert whole.apply(params, "parallel", batch).dtype == np.float32
 
 
 def test_a_direction_is_kept_and_a_wrong_one_refused():
