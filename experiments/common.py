@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import platform
 import re
@@ -45,13 +46,29 @@ def small_model(
     source: Source, *, width: int, layers: int = 1, dropout: float = 0.0
 ) -> HeroConfig:
     """A HERO that learns from nothing in minutes on a CPU."""
-    tower = small_tower(width=width, layers=layers, dropout=dropout)
     vocab_size = source.load_tokenizer().vocab_size
     unused = -vocab_size % 8
-    return HeroConfig(
+    shape = small_shape(source, width=width, layers=layers, dropout=dropout)
+    return dataclasses.replace(
+        shape,
         vocab_size=vocab_size + unused,
         unused_words=unused,
         feature_width=source.feature_width,
+    )
+
+
+def small_shape(
+    source: Source, *, width: int, layers: int, dropout: float
+) -> HeroConfig:
+    """The small model but for its vocabulary and its frames; reads no file."""
+    tower = TransformerConfig(
+        width=width,
+        num_heads=NUM_HEADS,
+        num_layers=layers,
+        mlp_width=2 * width,
+        dropout=dropout,
+    )
+    return HeroConfig(
         max_positions=source.row_length,
         max_segment_frames=source.row_length,
         max_frames=source.max_frames,
@@ -61,17 +78,6 @@ def small_model(
         query_heads=NUM_HEADS,
         dropout=dropout,
         initializer="transparent",
-    )
-
-
-def small_tower(*, width: int, layers: int, dropout: float) -> TransformerConfig:
-    """Either of the two towers of a small model."""
-    return TransformerConfig(
-        width=width,
-        num_heads=NUM_HEADS,
-        num_layers=layers,
-        mlp_width=2 * width,
-        dropout=dropout,
     )
 
 

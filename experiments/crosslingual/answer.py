@@ -126,12 +126,20 @@ def main() -> None:
     ranked = controls.read_all(config.out / "controls")
     for one in ranked:
         controls.check(one, found)
+    words = prose(config.out / "report.md")
     sections = tables(found, ranked, missing)
+    page = as_html(TITLE, sections, words)
     write_whole(config.out / "tables.md", as_markdown(f"{TITLE} Tables", sections))
-    prose = config.out / "report.md"
-    page = as_html(TITLE, sections, prose.read_text("utf-8") if prose.exists() else "")
     write_whole(config.out / "report.html", page)
     say(f"{config.out / 'report.html'}: tables of {len(found)} cells")
+
+
+def prose(path: Path) -> str:
+    """The words of a report, if there are any."""
+    try:
+        return path.read_text("utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.UserError(f"{path}: {error}; expected UTF-8") from None
 
 
 def tables(
@@ -145,6 +153,11 @@ def tables(
     """
     left = ", ".join(f"{name} {count}" for name, count in sorted(missing.items()))
     finished = f"{len(found)} finished cells, {f'missing: {left}' if left else 'all'}."
+    known = {one["corpus"] for one in ranked}
+    cells = map(records.cell_of, found)
+    tested = {cell.corpus for cell in cells if cell.split == "test"}
+    if bare := sorted(tested - known):
+        finished += f" No rankings without a model of {', '.join(bare)}."
     return [
         Section("What this rests on", (finished, LEGEND)),
         *of_families(found, ranked),
@@ -254,6 +267,8 @@ def endpoint(family: Family) -> list[Block]:
     rows: Rows = {(PRIMARY,): primary, **secondary(family)}
     shown = table(("endpoint",), rows, {**ESTIMATE, **TESTS})
     if primary is None or equal is None:
+        return [shown]
+    if primary["seeds"] < 2:
         return [shown]
     seen = significance.minimal_detectable(primary["se"], primary["df"])
     return [

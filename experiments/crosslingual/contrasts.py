@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.crosslingual.planned import dataset_names
 from experiments.crosslingual.records import Record, as_array
 from hero_jax.errors import UserError
 from hero_jax.metrics import significance
@@ -59,10 +60,17 @@ def first_moment(found: Found) -> np.ndarray | None:
     return (as_array(found["VCMR"]["0.7"]) == 1).astype(float)
 
 
+def _of_model(record: Record, name: str) -> Any:
+    return record.get("config", {}).get("model", {}).get(name)
+
+
 ALIKE: Mapping[str, Callable[[Record], Any]] = {
     "datasets": lambda r: r.get("data"),
+    "names of datasets": lambda r: sorted(dataset_names(r.get("config"))) or None,
+    "vocabularies": lambda r: _of_model(r, "vocab_size"),
+    "widths of frames": lambda r: _of_model(r, "feature_width"),
     "kinds of frames": lambda r: r.get("visual"),
-    "number formats": lambda r: r.get("config", {}).get("model", {}).get("dtype"),
+    "number formats": lambda r: _of_model(r, "dtype"),
 }
 """What the grid leaves to whoever runs it, and all cells of a family share; cells from
 before it was written down have none. A mesh only changes the order of sums."""

@@ -13,7 +13,7 @@ span of the subtitle that is most like the query (`copied_spans.py`).
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,18 @@ from data_pipelines.schema import Corpus, Query, Video
 from experiments.crosslingual import copied_spans, records
 from experiments.crosslingual.copied_spans import Spans, linked, places
 from experiments.crosslingual.records import Record
+from experiments.crosslingual.shapes import (
+    RANK,
+    TEXT,
+    WHOLE,
+    Each,
+    Rule,
+    is_number,
+    is_whole,
+    mismatches,
+)
 from hero_jax.errors import UserError
+from hero_jax.metrics.recall import THRESHOLDS
 
 Tokens = Sequence[str]
 Translate = Callable[[Query], Tokens | None]
@@ -72,37 +83,68 @@ def readable(corpus: Corpus, max_frames: int) -> Corpus:
 
 
 def read_all(folder: Path) -> list[Record]:
-    """Those of every corpus, by name. Raises UserError for a file of another kind."""
-    paths = sorted(folder.glob(f"*{records.SUFFIX}"))
-    return [records.read(path, FIELDS) for path in paths]
+    """Those of every corpus, by name. Raises UserError for one that cannot be right."""
+    return list(map(_checked, sorted(folder.glob(f"*{records.SUFFIX}"))))
+
+
+def _checked(path: Path) -> Record:
+    record = records.read(path, FIELDS)
+    for problem in problems(record, path.name.removesuffix(records.SUFFIX)):
+        raise UserError(f"{path}: {problem}; {AGAIN}")
+    return record
+
+
+AGAIN = "remove the file and run the study again"
+OF_RULE = {"SVMR": {str(threshold): [RANK] for threshold in THRESHOLDS}}
+SHAPE = {
+    "corpus": TEXT,
+    "num_videos": Rule(lambda n: is_whole(n, 1), "a number of videos"),
+    "videos": [WHOLE],
+    "overlaps": [Rule(lambda x: is_number(x) and 0 <= x <= 1, "an IoU of 0 to 1")],
+    "spans": Each(Each(OF_RULE), may_be_empty=True),
+    "ranks": {"words": Each(Each([RANK]))},
+}
+"""What a file of controls holds."""
+
+
+def problems(control: Record, name: str) -> Iterator[str]:
+    """What is impossible in controls of this name."""
+    wrong = [*mismatches(control, SHAPE)]
+    wrong += mismatches(control.get("ranks"), Each(Each(Each([RANK]))), "ranks")
+    if wrong:
+        yield wrong[0]
+        return
+    if control["corpus"] != name:
+        yield f"corpus: found {control['corpus']}, expected that of the file's name"
+    size, count = control["num_videos"], len(control["videos"])
+    if len(control["overlaps"]) != count:
+        yield f"overlaps: found {len(control['overlaps'])}, expected {count}"
+    if max(control["videos"], default=0) >= size:
+        yield f"videos: found number {max(control['videos'])} among {size}"
+    for field in ("ranks", "spans"):
+        for place, ranks in records.lists(control[field]):
+            if len(ranks) != count:
+                yield f"{field}.{place}: found {len(ranks)}, expected {count}"
+            if field == "ranks" and max((r for r in ranks if r), default=0) > size:
+                yield f"{field}.{place}: found a rank beyond {size} videos"
 
 
 def check(control: Record, found: Iterable[Record]) -> None:
     """Raises UserError unless cells and control rank the same gallery for the same
     queries."""
-    name, videos = control["corpus"], control["videos"]
-    said = f"controls of {name}: found"
-    size, doing = control["num_videos"], "remove the file and run the study again"
-    if not isinstance(size, int) or len(control["overlaps"]) != len(videos):
-        raise UserError(f"{said} lists of different lengths; {doing}")
-    for kind, matrix in control["ranks"].items():
-        for place, ranks in records.lists(matrix):
-            known = [rank for rank in ranks if rank is not None]
-            if len(ranks) != len(videos) or not all(1 <= r <= size for r in known):
-                raise UserError(
-                    f"{said} {kind} {place} without a rank of 1 to {size} for each of "
-                    f"{len(videos)} queries; {doing}"
-                )
     for record in found:
         cell = records.cell_of(record)
-        if cell.corpus != name or cell.split != "test":
+        if cell.corpus != control["corpus"] or cell.split != "test":
             continue
-        if record["videos"] != videos:
-            raise UserError(f"{said} other queries than in {cell.name}; {doing}")
-        if (last := records.last_video(record)) > size:
+        if record["videos"] != control["videos"]:
             raise UserError(
-                f"{cell.name}: found rank {last} among {size} videos; remove it and "
-                "run the study again"
+                f"controls/{cell.corpus}{records.SUFFIX}: found other queries than in "
+                f"{cell.name}; {AGAIN}"
+            )
+        if (last := records.last_video(record)) > control["num_videos"]:
+            raise UserError(
+                f"cells/{cell.name}{records.SUFFIX}: found rank {last} among "
+                f"{control['num_videos']} videos; {AGAIN}"
             )
 
 

@@ -73,10 +73,18 @@ def read(path: Path) -> Grid:
         fields: Mapping[str, Any] = whole["grid"]
         as_field = lambda value: tuple(value) if isinstance(value, list) else value
         named: dict[str, Any] = {name: as_field(v) for name, v in fields.items()}
-        grid = Grid(**named)
+        grid = configs.build(Grid, named, "grid", path.parent)
+        planned.model_of(grid)
         cells(grid, dict.fromkeys(grid.arms, 0))
         expected = json.loads(_declaration(grid))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        UserError,
+    ) as error:
         raise UserError(
             f"{path}: found no declared grid ({error}); bring back the one that the "
             "study wrote"

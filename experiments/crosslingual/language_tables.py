@@ -19,7 +19,8 @@ from experiments.crosslingual.contrasts import (
     within,
 )
 from experiments.crosslingual.pages import Block, Section, Table
-from experiments.crosslingual.records import Record, as_array
+from experiments.crosslingual.records import SUFFIX, Record, as_array, cell_of
+from hero_jax.errors import UserError
 
 Read = Callable[[Record], float]
 
@@ -82,7 +83,7 @@ def diagnostics(family: Family, arms: Sequence[str]) -> list[Block]:
     if not all("diagnostics" in record for of in records.values() for record in of):
         return []
     rows = tuple(
-        (arm, *(_spread([read(r) for r in of]) for read in MEASURES.values()))
+        (arm, *(_spread([_told(r, name) for r in of]) for name in MEASURES))
         for arm, of in records.items()
     )
     note = (
@@ -93,6 +94,18 @@ def diagnostics(family: Family, arms: Sequence[str]) -> list[Block]:
         "over seeds in brackets."
     )
     return [note, Table(("arm", *MEASURES), rows)]
+
+
+def _told(record: Record, name: str) -> float:
+    """Raises UserError for diagnostics that do not hold a measure."""
+    try:
+        return MEASURES[name](record)
+    except (KeyError, TypeError, StopIteration) as error:
+        cell = cell_of(record).name
+        raise UserError(
+            f"cells/{cell}{SUFFIX}: diagnostics: found nothing for '{name}' ({error}); "
+            "remove it and run the study again"
+        ) from None
 
 
 def matrix(family: Family, arms: Sequence[str]) -> list[Block]:

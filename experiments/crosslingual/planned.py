@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.common import small_model, small_tower
+from experiments.common import small_model, small_shape
 from experiments.crosslingual import corpora
 from experiments.crosslingual.grid import ARMS, VARIANTS, Cell, Grid, Variant
 from experiments.crosslingual.records import Record
@@ -23,10 +23,27 @@ DROPOUT = 0.1
 RETRIEVAL_SHARE = 3
 """Updates of retrieval for each update of an aid."""
 
-HELD = ("tasks", "steps", "seed", "optimizer")
-HELD_OF_MODEL = ("cross_modal", "temporal", "score", "dropout", "query_heads")
-"""What of a configuration a cell's name and its grid decide."""
-LATER: Mapping[str, Any] = {
+LEFT_OPEN = (
+    "model.vocab_size",
+    "model.unused_words",
+    "model.feature_width",
+    "model.dtype",
+    "mesh",
+    "num_workers",
+    "log_every",
+    "save_every",
+    "save_seconds",
+    "eval_every",
+    "keep",
+    "max_bad_steps",
+    "watchdog_seconds",
+    "tensorboard",
+)
+"""What hangs on a machine or on the data, or changes nothing that is learnt."""
+OF_SOURCE = ("directory", "dataset", "tokenizer")
+"""Where the data lie; a family has one dataset, and all tasks of a cell that one."""
+AS_BEFORE: Mapping[str, Any] = {
+    "adapters": None,
     "tasks.moments.train_split": "train",
     "tasks.moments.frames": None,
     "tasks.moments.switch_rate": 0.0,
@@ -90,25 +107,31 @@ def model(grid: Grid, cell: Cell, source: Source) -> HeroConfig:
     return dataclasses.replace(small, score=_declared(cell)[0].score)
 
 
+def model_of(grid: Grid) -> HeroConfig:
+    """Its HERO but for vocabulary, frames and score. Raises ValueError for none."""
+    width, layers = grid.width, grid.layers
+    return small_shape(ANY_SOURCE, width=width, layers=layers, dropout=DROPOUT)
+
+
 def differences(grid: Grid, record: Record, cell: Cell) -> Iterator[str]:
     """What a finished cell's configuration says that the grid does not, or lacks."""
-    tower = small_tower(width=grid.width, layers=grid.layers, dropout=DROPOUT)
-    hero = HeroConfig(
-        cross_modal=tower,
-        temporal=tower,
-        query_heads=tower.num_heads,
-        score=_declared(cell)[0].score,
-        dropout=DROPOUT,
-    )
+    hero = dataclasses.replace(model_of(grid), score=_declared(cell)[0].score)
     config = configs.to_json(train_config(grid, cell, ANY_SOURCE, hero))
     wanted, found = _held(config), _held(record["config"])
-    for name, value in LATER.items():
-        if not any(f"{other}.".startswith(f"{name}.") for other in found):
-            found[name] = value
     for name in (*wanted, *(name for name in found if name not in wanted)):
-        was, now = (_text(held, name) for held in (found, wanted))
+        as_before = AS_BEFORE.get(name, "nothing")
+        was, now = found.get(name, as_before), wanted.get(name, "nothing")
         if was != now:
             yield f"config.{name}: found {was}, expected {now}"
+    if len(datasets := sorted(dataset_names(record["config"]))) != 1:
+        yield f"config.tasks: found datasets {datasets}, expected one"
+
+
+def dataset_names(config: Any) -> set[str]:
+    """Of all sources in a configuration."""
+    return {
+        str(value) for name, value in flat(config) if name.endswith(".source.dataset")
+    }
 
 
 def flat(config: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -125,13 +148,10 @@ def _declared(cell: Cell) -> tuple[Variant, Any]:
     return variant, ARMS[variant.of][cell.trial]
 
 
-def _held(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Without where the data lie, how large the vocabulary is, and what saves."""
-    part = {name: config.get(name) for name in HELD}
-    model = config.get("model") or {}
-    part["model"] = {name: model[name] for name in HELD_OF_MODEL if name in model}
-    return {k: v for k, v in flat(part) if ".source." not in k}
-
-
-def _text(held: Mapping[str, Any], name: str) -> str:
-    return str(held[name]) if name in held else "nothing"
+def _held(config: Any) -> dict[str, Any]:
+    found = dict(flat(config))
+    is_open = lambda name: (
+        any(f"{name}.".startswith(f"{other}.") for other in LEFT_OPEN)
+        or any(name.endswith(f".source.{other}") for other in OF_SOURCE)
+    )
+    return {name: value for name, value in found.items() if not is_open(name)}

@@ -12,7 +12,6 @@ they say. A file appears whole or not at all.
 
 import gzip
 import json
-import textwrap
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,11 +21,25 @@ import numpy as np
 
 from data_pipelines.files import write_whole
 from experiments.crosslingual.grid import Cell
+from experiments.crosslingual.shapes import (
+    NUMBER,
+    OBJECT,
+    RANK,
+    TEXT,
+    WHOLE,
+    Each,
+    Maybe,
+    Rule,
+    is_number,
+    is_whole,
+    mismatches,
+)
 from hero_jax.errors import UserError
+from hero_jax.metrics.recall import THRESHOLDS
 from hero_jax.metrics.summary import Ranks
 
 SUFFIX = ".json.gz"
-DAMAGE = (OSError, EOFError, zlib.error)
+DAMAGE = (OSError, EOFError, zlib.error, RecursionError)
 """What reading a damaged file raises."""
 Record = Mapping[str, Any]
 
@@ -58,11 +71,15 @@ def read(path: Path, fields: Sequence[str] = ("cell", "ranks", "videos")) -> Rec
 
 def read_all(folder: Path) -> Iterator[Record]:
     """All finished cells, by name. Raises UserError for one that cannot be right."""
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        record = read(path)
-        for problem in problems(record, path.name.removesuffix(SUFFIX)):
-            raise UserError(f"{path}: {problem}; remove it and run the study again")
-        yield record
+    return map(checked, sorted(folder.glob(f"*{SUFFIX}")))
+
+
+def checked(path: Path) -> Record:
+    """A finished cell. Raises UserError for one that cannot be right."""
+    record = read(path)
+    for problem in problems(record, path.name.removesuffix(SUFFIX)):
+        raise UserError(f"{path}: {problem}; remove it and run the study again")
+    return record
 
 
 def cell_of(record: Record) -> Cell:
@@ -80,52 +97,59 @@ def problems(record: Record, name: str) -> Iterator[str]:
         return
     if own != name:
         yield f"cell: found {own}, expected that of the file's name"
-    if not isinstance(record["videos"], list) or not _is_matrix(record["ranks"]):
-        yield "ranks, videos: found no list of ranks of every pair of languages"
-        return
-    for field, kind, example in EXPECTED:
-        if not isinstance(found := record.get(field), kind) or not found:
-            yield f"{field}: found {_short(found)}, expected {example}"
-    if len(record.get("kinds") or ()) != len(record["videos"]):
-        yield (
-            f"kinds: found {len(record.get('kinds') or ())}, expected "
-            f"{len(record['videos'])}, one a query"
-        )
-    for place, ranks in lists(record["ranks"]):
-        if len(ranks) != len(record["videos"]):
-            yield (
-                f"ranks.{place}: found {len(ranks)} ranks, expected "
-                f"{len(record['videos'])}, one a query"
-            )
-        if wrong := [rank for rank in ranks if not _is_rank(rank)]:
-            yield f"ranks.{place}: found rank {wrong[0]}, expected 1 or more, or null"
+    wrong = list(mismatches(record, SHAPE))
+    yield from wrong or _mismatched(record)
 
 
-EXPECTED: Sequence[tuple[str, type, str]] = (
-    ("config", dict, "the configuration of its training"),
-    ("curve", list, "at least the last step"),
-    ("kinds", list, "what kind each query is of"),
-    ("diagnostics", dict, "what was found of vectors, lists and a mixed corpus"),
-)
-"""Field, its type, and what it holds."""
+def _mismatched(record: Record) -> Iterator[str]:
+    """Where parts of the right shape do not fit one another."""
+    count = len(record["videos"])
+    places = {"kinds": record["kinds"]}
+    places |= {f"ranks.{place}": ranks for place, ranks in lists(record["ranks"])}
+    for place, found in places.items():
+        if len(found) != count:
+            yield f"{place}: found {len(found)}, expected {count}, one a query"
+    yield from mismatches(record.get("visual", ""), TEXT, "visual")
+    pairs = [of for row in record["ranks"].values() for of in row.values()]
+    for task in ("SVMR", "VCMR"):
+        if len({of[task] is None for of in pairs}) > 1:
+            yield f"ranks: {task}: found none in some pairs of languages, not in others"
 
 
-def _short(found: Any) -> str:
-    return textwrap.shorten(repr(found), 40) if found else "none"
+MOMENTS = Maybe({str(threshold): [RANK] for threshold in THRESHOLDS})
+SHAPE = {
+    "cell": {
+        "family": TEXT,
+        "corpus": TEXT,
+        "arm": TEXT,
+        "trial": WHOLE,
+        "seed": WHOLE,
+        "steps": WHOLE,
+    },
+    "config": OBJECT,
+    "meta": OBJECT,
+    "videos": [WHOLE],
+    "kinds": [TEXT],
+    "ranks": Each(Each({"VR": [RANK], "SVMR": MOMENTS, "VCMR": MOMENTS})),
+    "curve": Rule(
+        lambda rows: isinstance(rows, list) and bool(rows) and all(map(_is_step, rows)),
+        "at least the last step, and numbers of each",
+    ),
+    "diagnostics": {
+        "vectors": Each(OBJECT, may_be_empty=True),
+        "lists": Each(Each(Each(Maybe(NUMBER))), may_be_empty=True),
+        "mixed": Each(Each(Maybe(NUMBER)), may_be_empty=True),
+    },
+}
+"""What a record holds; see above."""
 
 
-def _is_matrix(ranks: Any) -> bool:
-    rows = list(ranks.values()) if isinstance(ranks, dict) else []
-    if not rows or not all(isinstance(row, dict) and row for row in rows):
-        return False
-    found = [one for row in rows for one in row.values()]
-    return all(
-        isinstance(one, dict) and isinstance(one.get("VR"), list) for one in found
+def _is_step(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and is_whole(row.get("step"))
+        and all(is_number(row[name]) for name in row if name != "task")
     )
-
-
-def _is_rank(rank: Any) -> bool:
-    return rank is None or (isinstance(rank, int) and rank >= 1)
 
 
 def lists(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -164,7 +188,7 @@ def written(ranks: np.ndarray) -> list[int | None]:
     return [int(rank) if np.isfinite(rank) else None for rank in ranks]
 
 
-def as_array(ranks: list[int | None]) -> np.ndarray:
+def as_array(ranks: Sequence[int | None]) -> np.ndarray:
     """Written ranks as numbers, infinite where there was no correct answer."""
     return np.array([np.inf if rank is None else rank for rank in ranks], float)
 

@@ -18,7 +18,6 @@ import numpy as np
 from experiments.common import say, settle_in
 from experiments.crosslingual import declared, planned, records, study
 from experiments.crosslingual.contrasts import Found
-from experiments.crosslingual.grid import Cell
 from experiments.crosslingual.records import Record
 from experiments.crosslingual.study import Study
 from hero_jax import command_line, errors
@@ -43,11 +42,9 @@ def main() -> None:
 def run(config: Rerun) -> None:
     """Makes it, says what differs, and leaves nothing behind."""
     settle_in(config.work)
-    old = find(config)
-    said = old["cell"] | {"languages": tuple(old["cell"]["languages"])}
-    new = study.run_cell(
-        config, declared.read(config.out / declared.FILE), Cell(**said)
-    )
+    old, grid = find(config), declared.read(config.out / declared.FILE)
+    declared.missing(grid, [old])
+    new = study.run_cell(config, grid, records.cell_of(old))
     shutil.rmtree(config.work / config.cell)
     if new is not None:
         for line in differences(old, new):
@@ -55,14 +52,15 @@ def run(config: Rerun) -> None:
 
 
 def find(config: Rerun) -> Record:
-    """The finished cell. Raises UserError where there is none of this name."""
+    """The finished cell. Raises UserError where there is none of this name, or one that
+    cannot be right."""
     path = records.path_of(config.out / "cells", config.cell)
     if not path.exists():
         raise errors.UserError(
             f"{path}: found no such file; --cell names one of those in {path.parent}, "
             f"without {records.SUFFIX}"
         )
-    return records.read(path, ("cell", "config", "meta", "ranks", "videos"))
+    return records.checked(path)
 
 
 def differences(old: Record, new: Record) -> Iterator[str]:

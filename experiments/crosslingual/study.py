@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -151,30 +152,37 @@ def run(config: Study, grid: Grid) -> Mapping[str, int]:
         declared.declare(config.out / declared.FILE, grid)
     processes.wait_for_all()
     first = tuning(grid)
-    finish(config, grid, first)
+    has_data = lambda c: c.corpus == "microtv" or _raw(config, c.corpus) is not None
+    is_left = lambda cell: not _path(config, cell).exists()
+    any_trial = cells(grid, dict.fromkeys(grid.arms, 0))
+    finish(config, grid, first, later=sum(map(has_data, any_trial)))
     chosen = declared.choose([records.read(_path(config, cell)) for cell in first])
     say("chosen trials: " + ", ".join(f"{arm} {n}" for arm, n in chosen.items()))
     rest = cells(grid, chosen)
-    has_data = lambda cell: cell.corpus == "microtv" or _raw(config, cell.corpus)
     for corpus in sorted({cell.corpus for cell in rest if has_data(cell)}):
         if is_first():
             compare(config, corpus)
     processes.wait_for_all()
-    finish(config, grid, [cell for cell in rest if has_data(cell)])
-    for corpus in sorted({cell.corpus for cell in rest if not has_data(cell)}):
-        count = sum(cell.corpus == corpus for cell in rest)
-        say(f"{corpus}: {count} cells left; give --{corpus} and start again")
+    able = [cell for cell in rest if has_data(cell)]
+    finish(config, grid, able, before=len(first))
+    left = Counter(cell.corpus for cell in rest if is_left(cell))
+    for corpus, count in sorted(left.items()):
+        option = f"--{corpora.release_of(corpus)}"
+        say(f"{corpus}: {count} cells left; give {option} and start again")
     return chosen
 
 
 def check(config: Study) -> None:
-    """Raises UserError for what was given and is not there, before the first cell."""
+    """Raises UserError for what was given and is not there, and for finished cells that
+    cannot be right, before the first cell."""
     for name in dict.fromkeys(map(corpora.release_of, corpora.CORPORA)):
         folder = getattr(config, name, None)
         if folder is not None and not folder.is_dir():
             raise errors.UserError(
                 f"--{name}: found no folder {folder}, expected that of the raw release"
             )
+    for _ in records.read_all(config.out / "cells"):
+        pass
     if config.features is not None:
         names = corpora.check_features(config.features)
         say(f"frames are given for {', '.join(names)}")
@@ -189,8 +197,16 @@ def compare(config: Study, corpus: str) -> None:
         controls.write(path, corpus, train, test, max_frames=source.max_frames)
 
 
-def finish(config: Study, grid: Grid, wanted: Sequence[Cell]) -> None:
-    """Returns when every cell is there, whoever made it."""
+def finish(
+    config: Study,
+    grid: Grid,
+    wanted: Sequence[Cell],
+    *,
+    before: int = 0,
+    later: int = 0,
+) -> None:
+    """Returns when every cell is there, whoever made it; so many came before, and so
+    many will come later."""
     begin, num_made = time.monotonic(), 0
     is_there = lambda cell: agreed(_path(config, cell).exists())
     while pending := [cell for cell in wanted if not is_there(cell)]:
@@ -199,7 +215,9 @@ def finish(config: Study, grid: Grid, wanted: Sequence[Cell]) -> None:
             if make(config, grid, cell):
                 num_made += 1
                 seconds = (time.monotonic() - begin) / num_made
-                say(line(config, cell, wanted, seconds))
+                left = later + sum(not _path(config, c).exists() for c in wanted)
+                total = before + len(wanted) + later
+                say(line(config, cell, left, total, left * seconds / 60))
         if num_made == before:  # others are at work on all of them
             time.sleep(POLL_SECONDS)
 
@@ -224,17 +242,15 @@ def agreed(value: bool) -> bool:
     return bool(processes.all_have(float(value)))
 
 
-def line(config: Study, cell: Cell, wanted: Sequence[Cell], seconds: float) -> str:
-    """What is said of a cell when it is finished."""
+def line(config: Study, cell: Cell, left: int, total: int, minutes: float) -> str:
+    """What is said of a cell when it is finished; `left` of `total` cells are not."""
     record = records.read(_path(config, cell))
-    left = sum(not _path(config, cell).exists() for cell in wanted)
     across = records.reciprocal_rank(record, is_cross=True)
     within = records.reciprocal_rank(record, is_cross=False)
     return (
-        f"[{len(wanted) - left}/{len(wanted)}] {cell.family} {cell.corpus} {cell.arm} "
+        f"[{total - left}/{total}] {cell.family} {cell.corpus} {cell.arm} "
         f"trial {cell.trial} seed {cell.seed}: VR MRR {across:.3f} across, "
-        f"{within:.3f} within languages; {left * seconds / 60:.0f} min left for one "
-        "process"
+        f"{within:.3f} within languages; {minutes:.0f} min left for one process"
     )
 
 

@@ -1,16 +1,12 @@
 """Cells of a study in which the true answer was planted."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 
-from experiments.common import small_tower
 from experiments.crosslingual import planned
 from experiments.crosslingual.grid import Cell, Grid
 from hero_jax import config as configs
-from hero_jax.model.hero import HeroConfig
-from hero_jax.tasks.source import Source
 
 LANGUAGES = ("en", "zh")
 NUM_VIDEOS, PER_VIDEO = 80, 2
@@ -45,14 +41,7 @@ VECTORS = {
 def config_of(fields):
     """What the cell says that it trained."""
     cell = Cell(**fields | {"languages": tuple(fields.get("languages", ()))})
-    tower = small_tower(width=GRID.width, layers=GRID.layers, dropout=planned.DROPOUT)
-    model = HeroConfig(
-        cross_modal=tower,
-        temporal=tower,
-        query_heads=tower.num_heads,
-        dropout=planned.DROPOUT,
-    )
-    source = Source(directory=Path("d"), dataset="d", tokenizer=Path("t"))
+    model, source = planned.model_of(GRID), planned.ANY_SOURCE
     return configs.to_json(planned.train_config(GRID, cell, source, model))
 
 
@@ -69,7 +58,9 @@ def record(arm, seed, *, gain, family="confirmatory", trial=0, **changes):
         less = gain if asked != read else 0.0
         logs = hard + noise[asked, read] + shift - less
         found = np.maximum(1, np.round(np.exp(logs))).astype(int).tolist()
-        local = {"0.7": found} if arm in ("vsm", "info_nce_local") else None
+        local = (
+            {"0.5": found, "0.7": found} if arm in ("vsm", "info_nce_local") else None
+        )
         return {"VR": found, "SVMR": local, "VCMR": local}
 
     cell = {
@@ -80,6 +71,7 @@ def record(arm, seed, *, gain, family="confirmatory", trial=0, **changes):
     return {
         "cell": cell | changes,
         "config": config_of(cell | changes),
+        "meta": {"name": "planted"},
         "kinds": [""] * len(videos),
         "videos": videos.tolist(),
         "curve": [{"step": 7, "grad_norm": 2.0, **dict.fromkeys(TERMS, 0.25)}],

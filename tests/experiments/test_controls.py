@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from data_pipelines.bm25 import tokens_of
 from data_pipelines.schema import Corpus, Query, Subtitle, Video
 from experiments.crosslingual import controls, language_tables
 from experiments.crosslingual.pages import as_markdown
@@ -73,6 +74,29 @@ def test_a_language_in_which_nobody_speaks_is_not_searched():
 
 def test_a_machine_translates_only_into_its_language(found):
     assert found["machine"] == {"en": {"zh": [1] * 12}}
+
+
+def test_machine_translations_of_some_queries_count_for_those_alone():
+    said = {"zh-x-google": ANIMALS["cat"]}
+    test = [asked(7, a, f"test{i}", **(said if a == "cat" else {}))
+            for i, a in enumerate(NAMES)]  # fmt: skip
+    test = corpus("test", NAMES, test)
+    ranks = ranked(corpus("train", ["cat"], []), test)
+    expected = [1 if a == "cat" else None for a in NAMES]
+    assert ranks["machine"] == {"en": {"zh": expected}}
+    record = {"corpus": "tiny", "num_videos": len(NAMES), "ranks": ranks}
+    text = as_markdown("t", language_tables.of_controls([record]))
+    assert "| machine | - | 1.000 (of 1) | - | - |" in text
+
+
+def test_a_query_that_no_training_text_resembles_copies_nothing():
+    train = corpus("train", ["cat"], [asked(1, "cat", "train0")])
+    copied = controls.translators(train, train)["en", "zh"]["copied"]
+    known, unknown = (
+        Query("q", {"en": words, "zh": "x"}, "train0", ((0.0, 1.0),))
+        for words in ("a cat", "zebra quokka")
+    )
+    assert copied(known) == tokens_of(f"{ANIMALS['cat']} 1") and not copied(unknown)
 
 
 def test_controls_are_written_read_and_shown(tmp_path):

@@ -6,7 +6,13 @@ import re
 
 import pytest
 
-from experiments.crosslingual import controls, declared, records
+from experiments.crosslingual import (
+    answer,
+    controls,
+    declared,
+    language_tables,
+    records,
+)
 from experiments.crosslingual.contrasts import Family
 from hero_jax.errors import UserError
 from tests.experiments.planted_cells import (
@@ -17,17 +23,50 @@ from tests.experiments.planted_cells import (
     record,
 )
 
-DAMAGE = {
-    "a name of another cell": ({"cell": {"seed": 3}}, "cell: found .*-s3-"),
-    "no curve": ({"curve": []}, "curve: found none, expected at least the last step"),
-    "no configuration": ({"config": None}, "config: found none, expected the config"),
-    "no kinds": ({"kinds": ["t"]}, "kinds: found 1, expected 160, one a query"),
-    "no diagnostics": ({"diagnostics": None}, "diagnostics: found none, expected what"),
-    "a rank of 0": ({"VR": [0] * NUM_VIDEOS * PER_VIDEO}, r"ranks\.en\.zh.* rank 0"),
-    "half a rank": ({"VR": [1.5] * NUM_VIDEOS * PER_VIDEO}, "found rank 1.5"),
-    "no ranks of a pair": ({"VR": None}, "found no list of ranks"),
-    "too few ranks": ({"VR": [1]}, r"ranks\.en\.zh\.VR: found 1 ranks, expected 160"),
-}
+COUNT = NUM_VIDEOS * PER_VIDEO
+DAMAGE = [
+    ("cell", "seed", 3, "cell: found .*-s3-"),
+    ("cell", "steps", "7", "cell.steps: found '7', expected a whole number"),
+    ("config", None, "config: found none, expected an object"),
+    ("curve", [], "curve: found [], expected at least the last step"),
+    ("curve", [1], "curve: found [1], expected at least the last step"),
+    ("curve", [{"step": 7, "grad_norm": "x"}], "curve: found [{'step': 7"),
+    ("kinds", ["t"], "kinds: found 1, expected 160, one a query"),
+    ("kinds", None, "kinds: found none, expected a list"),
+    ("videos", 5, "videos: found 5, expected a list"),
+    ("visual", 5, "visual: found 5, expected a text"),
+    ("diagnostics", None, "diagnostics: found none, expected an object"),
+    (
+        "diagnostics",
+        "lists",
+        "en-zh",
+        "en",
+        "top",
+        "x",
+        "diagnostics.lists.en-zh.en.top: found 'x', exp",
+    ),
+    ("ranks", "en", "zh", None, "ranks.en.zh: found none, expected an object"),
+    ("ranks", "en", "zh", "VR", None, "ranks.en.zh.VR: found none, expected a list"),
+    ("ranks", "en", "zh", "VR", [1], "ranks.en.zh.VR: found 1, expected 160"),
+    ("ranks", "en", "zh", "VR", [0], "ranks.en.zh.VR[0]: found 0, expected a rank"),
+    ("ranks", "en", "zh", "VR", [1.5], "ranks.en.zh.VR[0]: found 1.5, expected a"),
+    ("ranks", "en", "zh", "VR", [True], "ranks.en.zh.VR[0]: found True, expected a"),
+    ("ranks", "en", "zh", "VR", [10**400], "ranks.en.zh.VR[0]: found 1000"),
+    ("ranks", "en", "zh", "SVMR", {"0.5": []}, "ranks.en.zh.SVMR.0.7: found none"),
+    ("ranks", "en", "zh", "VCMR", None, "ranks: VCMR: found none in some pairs"),
+    ("ranks", "en", "zh", "VCMR", [], "ranks.en.zh.VCMR: found [], expected an obj"),
+]
+"""Place, ..., what is put there, and what is said."""
+
+
+def changed(record, place, value):
+    """A copy with another value at a place."""
+    record = copy.deepcopy(record)
+    inner = record
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    return record
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +74,29 @@ def found():
     return [record(arm, s, gain=gain) for arm, gain in GAIN.items() for s in range(6)]
 
 
-@pytest.mark.parametrize("what", DAMAGE)
-def test_a_cell_that_cannot_be_right_is_named(tmp_path, found, what):
-    change, said = DAMAGE[what]
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage[-1][:50])
+def test_a_cell_that_cannot_be_right_is_named(tmp_path, found, damage):
+    *place, value, said = damage
     path = records.path_of(tmp_path, records.cell_of(found[0]).name)
-    one = copy.deepcopy(found[0])
-    one["cell"] |= change.get("cell", {})
-    for name in ("curve", "config", "kinds", "diagnostics"):
-        one[name] = change.get(name, one[name])
-    one["ranks"]["en"]["zh"]["VR"] = change.get("VR", [1] * NUM_VIDEOS * PER_VIDEO)
-    records.write(path, one)
-    with pytest.raises(UserError, match=said):
+    records.write(path, changed(found[0], place, value))
+    said = said if ".*" in said else re.escape(said)
+    with pytest.raises(UserError, match=f"^{re.escape(str(path))}: {said}"):
         list(records.read_all(tmp_path))
+
+
+def test_a_cell_that_is_all_right_is_read(tmp_path, found):
+    path = records.path_of(tmp_path, records.cell_of(found[0]).name)
+    records.write(path, found[0])
+    assert [records.cell_of(one).name for one in records.read_all(tmp_path)]
+
+
+def test_diagnostics_without_a_measure_name_the_cell(found):
+    one = changed(found[0], ("diagnostics", "vectors", "en-zh"), {"probe": {}})
+    family = Family.of([one, *found[1:]], "confirmatory", "mtvr_loo")
+    with pytest.raises(
+        UserError, match=r"vsm-t0-s0-n7\.json\.gz: diagnostics: found n"
+    ):
+        language_tables.diagnostics(family, ["vsm"])
 
 
 def test_a_cell_that_was_not_declared_is_refused(tmp_path, found):
@@ -62,9 +112,12 @@ def test_a_cell_that_was_not_declared_is_refused(tmp_path, found):
     path.write_text("{}")
     with pytest.raises(UserError, match="found no declared grid"):
         declared.read(path)
-    path.write_text(json.dumps({"grid": {"seeds": "six"}}))
-    with pytest.raises(UserError, match="found no declared grid"):
-        declared.read(path)
+    declared.declare(tmp_path / "another.json", GRID)
+    whole = json.loads((tmp_path / "another.json").read_text("utf-8"))
+    for change in ({"seeds": "six"}, {"width": "64"}, {"width": 63}, {"longer": "5"}):
+        path.write_text(json.dumps(whole | {"grid": whole["grid"] | change}))
+        with pytest.raises(UserError, match="found no declared grid"):
+            declared.read(path)
 
 
 STRAYS = {
@@ -75,6 +128,10 @@ STRAYS = {
     "optimizer.learning_rate": 0.1,
     "model.cross_modal.width": 128,
     "model.score.kind": "mean",
+    "tasks.moments.source.channels": "video",
+    "model.initializer": "normal",
+    "accumulation": 4,
+    "start": "weights",
     "steps": 8,
     "seed": 1,
 }
@@ -118,6 +175,10 @@ def test_trials_that_were_not_chosen_are_refused_arm_by_arm(found):
 
 MIXED = {
     "number formats": lambda one: one["config"]["model"].update(dtype="bfloat16"),
+    "names of datasets": lambda one: one["config"]["tasks"]["moments"]["source"].update(
+        dataset="mtvr_loo_fold1"
+    ),
+    "vocabularies": lambda one: one["config"]["model"].update(vocab_size=9),
     "kinds of frames": lambda one: one.update(visual="synthetic, signal-to-noise 2"),
 }
 
@@ -134,30 +195,56 @@ def test_cells_of_several_settings_are_no_family(found, what):
 CONTROL = {
     "corpus": "mtvr_loo",
     "num_videos": NUM_VIDEOS,
-    "overlaps": [0.0] * NUM_VIDEOS * PER_VIDEO,
-    "spans": {},
-    "ranks": {"words": {"en": {"zh": [NUM_VIDEOS] * NUM_VIDEOS * PER_VIDEO}}},
+    "videos": [0] * COUNT,
+    "overlaps": [0.5] * COUNT,
+    "spans": {"en": {"zh": {"SVMR": {t: [1] * COUNT for t in ("0.5", "0.7")}}}},
+    "ranks": {"words": {"en": {"zh": [NUM_VIDEOS] * COUNT}}},
 }
+WRONG = [
+    ("corpus", "microtv", "corpus: found microtv, expected that of the file's name"),
+    ("corpus", None, "corpus: found none, expected a text"),
+    ("num_videos", 9, "ranks.words.en.zh: found a rank beyond 9 videos"),
+    ("videos", [0], "overlaps: found 160, expected 1"),
+    ("videos", [99] * COUNT, "videos: found number 99 among 80"),
+    ("overlaps", [7.5] * COUNT, "overlaps[0]: found 7.5, expected an IoU of 0 to 1"),
+    ("ranks", {"copied": {}}, "ranks.words: found none"),
+    ("ranks", "words", "en", "zh", ["3"], "ranks.words.en.zh[0]: found '3', expected"),
+    ("spans", "en", "zh", "SVMR", {"0.5": []}, "spans.en.zh.SVMR.0.7: found none"),
+    ("spans", "en", "zh", "SVMR", "0.7", [1], "spans.en.zh.SVMR.0.7: found 1, expec"),
+    ("spans", "en", 5, "spans.en: found 5, expected an object"),
+]
+
+
+@pytest.mark.parametrize("damage", WRONG, ids=lambda damage: damage[-1][:50])
+def test_controls_that_cannot_be_right_are_named(tmp_path, damage):
+    *place, value, said = damage
+    path = records.path_of(tmp_path, "mtvr_loo")
+    records.write(path, CONTROL)
+    assert controls.read_all(tmp_path) == [CONTROL]
+    records.write(path, changed(CONTROL, place, value))
+    with pytest.raises(UserError, match=f"^{re.escape(str(path))}: {re.escape(said)}"):
+        controls.read_all(tmp_path)
 
 
 def test_controls_rank_the_gallery_and_the_queries_of_the_cells(found):
-    small = copy.deepcopy(found[:2])
-    for row in small[0]["ranks"].values():
+    one = copy.deepcopy(found[0])
+    for row in one["ranks"].values():
         for of in row.values():
             of["VR"] = [min(rank, NUM_VIDEOS) for rank in of["VR"]]
-    control = CONTROL | {"videos": small[0]["videos"]}
-    controls.check(control, small[:1])
-    for change, said in {
-        "other queries": ({"videos": control["videos"][::-1]}, "found other queries"),
-        "another number": ({"videos": [0]}, "different lengths"),
-        "a smaller gallery": ({"num_videos": 9}, "without a rank of 1 to 9"),
-        "no rank": ({"ranks": {"words": {"en": {"zh": [1]}}}}, "words en.zh without"),
-    }.values():
-        with pytest.raises(UserError, match=said):
-            controls.check(control | change, small[:1])
-    small[0]["ranks"]["en"]["en"]["VR"][0] = NUM_VIDEOS + 1
+    control = CONTROL | {"videos": one["videos"]}
+    controls.check(control, [one])
+    with pytest.raises(UserError, match="mtvr_loo.json.gz: found other queries"):
+        controls.check(control | {"videos": one["videos"][::-1]}, [one])
+    one["ranks"]["en"]["en"]["VR"][0] = NUM_VIDEOS + 1
     with pytest.raises(UserError, match="found rank 81 among 80 videos"):
-        controls.check(control, small[:1])
+        controls.check(control, [one])
+
+
+def test_a_corpus_without_controls_is_said(found):
+    (head, *_) = answer.tables(found, [CONTROL | {"videos": found[0]["videos"]}])
+    assert "without a model" not in head.blocks[0]
+    (head, *_) = answer.tables(found)
+    assert "No rankings without a model of mtvr_loo." in head.blocks[0]
 
 
 def test_a_grid_of_other_arms_or_endpoints_is_refused(tmp_path):
