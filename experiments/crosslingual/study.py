@@ -191,10 +191,11 @@ def check(config: Study) -> None:
 def compare(config: Study, corpus: str) -> None:
     """Ranks the corpus without a model, unless that is done."""
     path = config.out / "controls" / f"{corpus}{records.SUFFIX}"
-    if not path.exists():
-        source = source_of(config, corpus)
-        train, test = (source.open(split).corpus for split in ("train", "test"))
-        controls.write(path, corpus, train, test, max_frames=source.max_frames)
+    source = source_of(config, corpus) if not path.exists() else None
+    with alone(config, corpus):
+        if source is not None and not path.exists():
+            train, test = (source.open(split).corpus for split in ("train", "test"))
+            controls.write(path, corpus, train, test, max_frames=source.max_frames)
 
 
 def finish(
@@ -303,14 +304,21 @@ def run_cell(config: Study, grid: Grid, cell: Cell) -> dict[str, Any] | None:
 @functools.cache
 def source_of(config: Study, corpus: str) -> Source:
     """The corpus, made by one process at a time."""
-    path = config.work / "claims" / f"{corpus}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
     raw = _raw(config, corpus)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with alone(config, corpus):
         return corpora.prepare(
             corpus, raw, config.work, config.features, config.signal_to_noise
         )
+
+
+@contextlib.contextmanager
+def alone(config: Study, name: str) -> Iterator[None]:
+    """One process at a time; the others wait."""
+    path = config.work / "claims" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def curve(path: Path) -> list[dict[str, float]]:

@@ -51,7 +51,8 @@ def true_ranks(
     """Rank of each query's true video among all, 1 the best.
 
     Pessimistic: a video of equal score counts as better, so that a model which scores
-    everything alike ranks last.
+    everything alike ranks last. Equal is to the last bit: means and soft maxima over
+    different numbers of frames may differ by rounding alone.
     """
     found = []
     for number, block in enumerate(_blocks(query_vectors)):
