@@ -194,14 +194,12 @@ def as_array(ranks: Sequence[int | None]) -> np.ndarray:
 
 
 def reciprocal_rank(record: Record, *, is_cross: bool) -> float:
-    """VR MRR over the cells where query and subtitle language differ, or agree."""
-    return float(
-        np.mean(
-            [
-                np.mean(1 / as_array(found["VR"]))
-                for asked, row in record["ranks"].items()
-                for read, found in row.items()
-                if read in record["ranks"] and (asked != read) == is_cross
-            ]
-        )
-    )
+    """VR MRR over the pairs where query and subtitle language differ, or agree; nan
+    where there are none."""
+    found = [
+        np.mean(1 / as_array(found["VR"]))
+        for asked, row in record["ranks"].items()
+        for read, found in row.items()
+        if read in record["ranks"] and (asked != read) == is_cross
+    ]
+    return float(np.mean(found)) if found else float("nan")

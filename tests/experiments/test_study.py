@@ -225,7 +225,7 @@ def test_workers_divide_the_devices_that_are_named(monkeypatch):
 
 def test_a_study_without_other_languages_is_refused():
     nothing = {"cell": {"arm": "a", "trial": 0}, "ranks": {"en": {"en": {"VR": [1]}}}}
-    with pytest.warns(RuntimeWarning), pytest.raises(UserError, match="a, trial 0"):
+    with pytest.raises(UserError, match="a, trial 0"):
         declared.choose([nothing])
 
 
