@@ -386,7 +386,7 @@ def test_the_page_begins_with_the_report():
 
 @pytest.mark.slow
 def test_the_tables_are_made_of_the_cells(tmp_path, monkeypatch):
-    for name in ("cells", "controls", "report.md"):
+    for name in ("grid.json", "cells", "controls", "report.md"):
         (tmp_path / name).symlink_to(STUDY / name)
     monkeypatch.setattr("sys.argv", ["answer", "--out", str(tmp_path)])
     answer.main()
