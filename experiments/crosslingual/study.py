@@ -211,7 +211,7 @@ def finish(
     begin, num_made = time.monotonic(), 0
     is_there = lambda cell: agreed(_path(config, cell).exists())
     while pending := [cell for cell in wanted if not is_there(cell)]:
-        before = num_made
+        num_known = num_made
         for cell in pending:
             if make(config, grid, cell):
                 num_made += 1
@@ -219,7 +219,7 @@ def finish(
                 left = later + sum(not _path(config, c).exists() for c in wanted)
                 total = before + len(wanted) + later
                 say(line(config, cell, left, total, left * seconds / 60))
-        if num_made == before:  # others are at work on all of them
+        if num_made == num_known:  # others are at work on all of them
             time.sleep(POLL_SECONDS)
 
 

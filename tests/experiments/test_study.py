@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from experiments.crosslingual import answer, declared, records, rerun, study
-from experiments.crosslingual.grid import ARMS, PRESETS, VARIANTS, Grid, cells, tuning
+from experiments.crosslingual.grid import (
+    ARMS,
+    PRESETS,
+    VARIANTS,
+    Cell,
+    Grid,
+    cells,
+    tuning,
+)
 from experiments.crosslingual.rerun import Rerun
 from experiments.crosslingual.study import Study
 from hero_jax.errors import UserError
@@ -239,6 +247,22 @@ def test_the_best_trial_across_languages_is_chosen():
 
     tuned = [record("a", 1, 2), record("a", 0, 3), record("b", 0, 2), record("b", 1, 2)]
     assert declared.choose(tuned) == {"a": 1, "b": 0}
+
+
+def test_progress_counts_the_whole_grid(tmp_path, monkeypatch, capsys):
+    wanted = [Cell("longer", "mtvr_loo", "vsm", 0, s, 4) for s in range(3)]
+
+    def make(config, grid, cell):
+        row = {"en": {"VR": [1]}, "zh": {"VR": [2]}}
+        ranks = {"en": row, "zh": row}
+        path = records.path_of(config.out / "cells", cell.name)
+        records.write(path, {"cell": {}, "videos": [0], "ranks": ranks})
+        return True
+
+    monkeypatch.setattr(study, "make", make)
+    study.finish(Study(out=tmp_path), Grid(), wanted, before=5, later=2)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in lines] == ["[6/10]", "[7/10]", "[8/10]"]
 
 
 def test_what_differs_between_two_makings_of_a_cell_is_said():
