@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.common import small_model, small_shape
 from experiments.crosslingual import corpora
-from experiments.crosslingual.grid import ARMS, VARIANTS, Cell, Grid, Variant
+from experiments.crosslingual.grid import ARMS, VARIANTS, Arm, Cell, Grid, Variant
 from experiments.crosslingual.records import Record
 from hero_jax import config as configs
 from hero_jax.losses.ranking import VSM
@@ -143,7 +143,7 @@ def flat(config: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
         yield ".".join(path), config
 
 
-def _declared(cell: Cell) -> tuple[Variant, Any]:
+def _declared(cell: Cell) -> tuple[Variant, Arm]:
     variant = VARIANTS.get(cell.arm, Variant(cell.arm))
     return variant, ARMS[variant.of][cell.trial]
 

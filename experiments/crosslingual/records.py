@@ -30,7 +30,6 @@ from experiments.crosslingual.shapes import (
     Each,
     Maybe,
     Rule,
-    is_number,
     is_whole,
     mismatches,
 )
@@ -148,7 +147,7 @@ def _is_step(row: Any) -> bool:
     return (
         isinstance(row, dict)
         and is_whole(row.get("step"))
-        and all(is_number(row[name]) for name in row if name != "task")
+        and all(type(row[name]) in (int, float) for name in row if name != "task")
     )
 
 
